@@ -1,0 +1,366 @@
+"""YAML into frozen dataclasses, strictly.
+
+A config class is a frozen, keyword-only dataclass; a string literal under a field is its documentation; a
+`ValueError` from `__post_init__` is an impossible value. Whatever does not fit is a ConfigError that names the full
+path of the key, what was expected and the nearest valid name.
+
+A field typed with a *variant* (a class given in `variants`, such as Stage) is written in YAML as a one-key mapping
+`name: {fields}` or a bare `name`; a Registry turns the name into the dataclass. In a list of them `name: null` is off.
+"""
+
+import ast
+import copy
+import dataclasses
+import functools
+import hashlib
+import inspect
+import itertools
+import json
+import textwrap
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeVar, Union, get_args, get_origin
+
+import yaml
+
+from pipeline.contract.errors import ConfigError, nearest
+
+T = TypeVar("T")
+Tree = dict[str, Any]
+Variants = Mapping[type, "Registry"]
+
+
+class Registry(Protocol):
+    """The classes a variant field may name."""
+
+    def names(self) -> list[str]:
+        """Every name that may stand in a config, sorted."""
+
+    def load(self, name: str) -> type:
+        """The dataclass called `name`; raises KeyError for an unknown name."""
+
+    def name_of(self, cls: type) -> str:
+        """The inverse of `load`."""
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader that refuses a key given twice, instead of keeping the last one in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            if isinstance(key, (str, int, float, bool)) and key in seen:
+                line = key_node.start_mark.line + 1
+                raise yaml.constructor.ConstructorError(None, None, f"key '{key}' is given twice (line {line})")
+            if isinstance(key, (str, int, float, bool)):
+                seen.add(key)
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
+        return mapping
+
+
+def read_yaml(path: str | Path) -> Tree:
+    """The mapping in a YAML file.
+
+    Raises:
+        ConfigError: the file is missing, is not UTF-8, is not YAML, or holds no mapping.
+    """
+    place = str(path)
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise ConfigError(place, f"cannot read the config: {reason}") from error
+    tree = _parse(text, place)
+    if not isinstance(tree, dict):
+        raise ConfigError(place, f"expected a mapping of keys at the top, found {_kind(tree)}")
+    return tree
+
+
+def apply_overrides(tree: Tree, overrides: Sequence[str]) -> Tree:
+    """A copy of `tree` with each `a.b.c=value` of the command line set; values are YAML.
+
+    A list is entered by position (`extract.0`) or, if its items are one-key mappings (stages), by name
+    (`filter.gopher_quality.min_words`).
+
+    Raises:
+        ConfigError: an override without `=`, or a path that enters something that is no mapping or list.
+    """
+    tree = copy.deepcopy(tree)
+    for override in overrides:
+        place = f"--set {override}"
+        path, equals, raw = override.partition("=")
+        keys = path.strip().split(".")
+        if not equals or not all(keys):
+            raise ConfigError(place, "expected KEY.SUBKEY=VALUE", mend="example: --set run.workers=2")
+        _set(tree, keys, _parse(raw, place), place)
+    return tree
+
+
+def build(cls: type[T], tree: Any, where: str, variants: Variants | None = None) -> T:
+    """`tree` as an instance of the config class `cls`; `where` starts every error (usually the file's name).
+
+    Raises:
+        ConfigError: anything in `tree` that `cls` does not allow.
+    """
+    return typing.cast(T, _value(cls, tree, where, "", variants or {}))
+
+
+def resolved(config: Any, variants: Variants | None = None) -> Any:
+    """`config` as plain dicts, lists and scalars with every default written out; `build` reads it back."""
+    variants = variants or {}
+    if dataclasses.is_dataclass(config) and not isinstance(config, type):
+        fields = {
+            field.name: resolved(getattr(config, field.name), variants)
+            for field in dataclasses.fields(config)
+            if field.init and not field.name.startswith("_")
+        }
+        for variant, registry in variants.items():
+            if _belongs(type(config), variant, registry):
+                return {registry.name_of(type(config)): fields}
+        return fields
+    if isinstance(config, Mapping):
+        return {key: resolved(value, variants) for key, value in config.items()}
+    if isinstance(config, (list, tuple)):
+        return [resolved(value, variants) for value in config]
+    return config
+
+
+def fingerprint(tree: Any) -> str:
+    """SHA-256 (hex) of a resolved config, equal for equal content whatever the order of its keys."""
+    text = json.dumps(tree, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def differences(old: Any, new: Any, path: str = "") -> list[str]:
+    """Every key whose value differs between two resolved configs, as `path: old -> new`."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        keys = [*old, *(key for key in new if key not in old)]
+        return [line for key in keys for line in differences(old.get(key), new.get(key), f"{path}.{key}".lstrip("."))]
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        pairs = zip(old, new, strict=True)
+        return [line for i, (a, b) in enumerate(pairs) for line in differences(a, b, f"{path}[{i}]")]
+    return [] if old == new else [f"{path}: {json.dumps(old)} -> {json.dumps(new)}"]
+
+
+@functools.cache
+def field_docs(cls: type) -> dict[str, str]:
+    """The string literal that stands under each field of a dataclass, by field name."""
+    docs: dict[str, str] = {}
+    for base in reversed(cls.__mro__[:-1]):
+        try:
+            body = ast.parse(textwrap.dedent(inspect.getsource(base))).body[0]
+        except (OSError, TypeError):  # no source: a class made at run time
+            continue
+        statements = getattr(body, "body", [])
+        for field, doc in itertools.pairwise(statements):
+            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(doc, ast.Expr):
+                text = ast.literal_eval(doc.value) if isinstance(doc.value, ast.Constant) else None
+                if isinstance(text, str):
+                    docs[field.target.id] = " ".join(text.split())
+    return docs
+
+
+def hints(cls: type) -> dict[str, Any]:
+    """The resolved annotations of a config class."""
+    return _hints(cls)
+
+
+@functools.cache
+def _hints(cls: type) -> dict[str, Any]:
+    return typing.get_type_hints(cls)
+
+
+def _parse(text: str, place: str) -> Any:
+    try:
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise ConfigError(place, f"not valid YAML: {' '.join(str(error).split())}") from error
+
+
+def _set(node: Any, keys: list[str], value: Any, place: str) -> None:
+    for depth, key in enumerate(keys):
+        last = depth == len(keys) - 1
+        here = ".".join(keys[:depth]) or "the top"
+        if isinstance(node, list):
+            index = _index(node, key)
+            if index is None:
+                known = [next(iter(item)) if isinstance(item, dict) and item else str(item) for item in node]
+                raise ConfigError(place, f"'{here}' has no item '{key}'", known=known, mend=nearest(key, known))
+            item = node[index]
+            named = not key.isdigit()
+            if isinstance(item, str) and not last:
+                item = node[index] = {item: {}}
+            if last:
+                node[index] = {key: value} if named else value
+            else:
+                if named and item[key] is None:
+                    item[key] = {}
+                node = item[key] if named else item
+        elif isinstance(node, dict):
+            if last:
+                node[key] = value
+            else:
+                if node.get(key) is None:
+                    node[key] = {}
+                node = node[key]
+        else:
+            raise ConfigError(place, f"'{here}' is {_kind(node)}, so it has no key '{key}'")
+
+
+def _index(items: list[Any], key: str) -> int | None:
+    """The position of `key` in a list: a number, or the name of a one-key mapping or bare string."""
+    if key.isdigit():
+        return int(key) if int(key) < len(items) else None
+    for index, item in enumerate(items):
+        if item == key or (isinstance(item, dict) and list(item) == [key]):
+            return index
+    return None
+
+
+def _belongs(cls: type, variant: type, registry: Registry) -> bool:
+    if cls is variant:
+        return False
+    try:
+        return registry.load(registry.name_of(cls)) is cls
+    except KeyError:
+        return False
+
+
+def _place(where: str, path: str) -> str:
+    return f"{where}: {path}" if path else where
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "a mapping", list: "a list", str: "text", bool: "true/false", int: "a whole number",
+             float: "a number", type(None): "nothing (null)"}  # fmt: skip
+    return names.get(type(value), type(value).__name__)
+
+
+def _wrong(expected: str, value: Any, where: str, path: str, mend: str | None = None) -> ConfigError:
+    shown = json.dumps(value, default=str)
+    return ConfigError(_place(where, path), f"expected {expected}, found {shown[:80]} ({_kind(value)})", mend=mend)
+
+
+def _value(hint: Any, value: Any, where: str, path: str, variants: Variants) -> Any:
+    """`value` checked against one type hint; the heart of the loader."""
+    origin, args = get_origin(hint), get_args(hint)
+    if hint is Any:
+        return value
+    if origin in (Union, types.UnionType):
+        return _union(args, value, where, path, variants)
+    if origin is Literal:
+        if value in args and type(value) in {type(arg) for arg in args}:
+            return value
+        known = [str(arg) for arg in args]
+        problem = f"expected one of {', '.join(known)}, found {json.dumps(value, default=str)}"
+        raise ConfigError(_place(where, path), problem, mend=nearest(str(value), known))
+    if origin in (list, tuple, Sequence):
+        if not isinstance(value, list):
+            raise _wrong("a list", value, where, path, mend=f"write it as [{value}]" if value is not None else None)
+        off = [args[0] in variants and isinstance(item, dict) and list(item.values()) == [None] for item in value]
+        items = [_value(args[0], item, where, f"{path}[{i}]", variants) for i, item in enumerate(value) if not off[i]]
+        return items if origin is list else tuple(items)
+    if origin in (dict, Mapping):
+        if not isinstance(value, dict):
+            raise _wrong("a mapping", value, where, path)
+        return {
+            _value(args[0], key, where, f"{path} key", variants): _value(args[1], v, where, f"{path}.{key}", variants)
+            for key, v in value.items()
+        }
+    if hint in variants:
+        return _variant(variants[hint], value, where, path, variants)
+    if dataclasses.is_dataclass(hint):
+        return _dataclass(typing.cast(type, hint), value, where, path, variants)
+    return _scalar(hint, value, where, path)
+
+
+def _union(args: tuple[Any, ...], value: Any, where: str, path: str, variants: Variants) -> Any:
+    if value is None and type(None) in args:
+        return None
+    rest = [arg for arg in args if arg is not type(None)]
+    errors = []
+    for arg in rest:
+        try:
+            return _value(arg, value, where, path, variants)
+        except ConfigError as error:
+            errors.append(error)
+    # With several kinds allowed, the deepest error is the one about the kind the user meant.
+    raise max(errors, key=lambda error: len(error.place))
+
+
+def _scalar(hint: Any, value: Any, where: str, path: str) -> Any:
+    if hint is bool:
+        if isinstance(value, bool):
+            return value
+        raise _wrong("true or false", value, where, path)
+    if hint is int:
+        if isinstance(value, int) and not isinstance(value, bool):
+            return value
+        if isinstance(value, float) and value.is_integer():
+            return int(value)
+        raise _wrong("a whole number", value, where, path)
+    if hint is float:
+        return _float(value, where, path)
+    if hint is str:
+        if isinstance(value, str):
+            return value
+        mend = "quote it: YAML reads a bare no, yes, on or off as true/false" if isinstance(value, bool) else None
+        raise _wrong("text", value, where, path, mend)
+    raise TypeError(f"{path}: config classes cannot hold a {hint}")
+
+
+def _float(value: Any, where: str, path: str) -> float:
+    """A finite float; YAML 1.1 reads `3e-4` as text, so number-like text is taken too."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise _wrong("a number", value, where, path)
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        raise _wrong("a number", value, where, path) from None
+    if number != number or number in (float("inf"), float("-inf")):
+        raise _wrong("a finite number", value, where, path)
+    return number
+
+
+def _variant(registry: Registry, value: Any, where: str, path: str, variants: Variants) -> Any:
+    if isinstance(value, str):
+        value = {value: {}}
+    if not isinstance(value, dict) or len(value) != 1 or not isinstance(next(iter(value)), str):
+        raise _wrong("one name with its settings, as in `gopher_quality: {min_words: 50}`", value, where, path)
+    [(name, fields)] = value.items()
+    try:
+        cls = registry.load(name)
+    except KeyError:
+        known, problem = registry.names(), f"unknown name '{name}'"
+        raise ConfigError(_place(where, path), problem, known=known, mend=nearest(name, known)) from None
+    return _dataclass(cls, {} if fields is None else fields, where, f"{path}.{name}" if path else name, variants)
+
+
+def _dataclass(cls: type, value: Any, where: str, path: str, variants: Variants) -> Any:
+    if not isinstance(value, dict):
+        raise _wrong("a mapping of settings", value, where, path)
+    fields = {field.name: field for field in dataclasses.fields(cls) if field.init and not field.name.startswith("_")}
+    for key in value:
+        if key not in fields:
+            raise ConfigError(_place(where, path), f"unknown field '{key}'", known=sorted(fields),
+                              mend=nearest(str(key), fields))  # fmt: skip
+    annotations = _hints(cls)
+    prefix = f"{path}." if path else ""
+    arguments = {key: _value(annotations[key], item, where, prefix + key, variants) for key, item in value.items()}
+    missing = [
+        name
+        for name, field in fields.items()
+        if name not in arguments
+        and field.default is dataclasses.MISSING
+        and field.default_factory is dataclasses.MISSING
+    ]
+    if missing:
+        doc = field_docs(cls).get(missing[0])
+        raise ConfigError(_place(where, prefix + missing[0]), "is required and not given", mend=doc)
+    try:
+        return cls(**arguments)
+    except ValueError as error:
+        raise ConfigError(_place(where, path), str(error)) from error

@@ -1,0 +1,73 @@
+"""Every error tokenmill raises on purpose.
+
+TokenmillError            exit 1: something broke; the message says what
+├── IntegrityError        a promise of the contract does not hold (counts, checksums, missing parts)
+└── UserError             exit 2: the user can mend it; the message says how
+    ├── ConfigError       an unknown key, a wrong type, an impossible value
+    ├── InputError        an input that is missing, unreadable or not what it should be
+    └── MissingAssetError a model or list that `tokenmill assets fetch` would bring
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class TokenmillError(Exception):
+    """Base of all errors raised on purpose; `exit_code` is what the command returns."""
+
+    exit_code = 1
+
+
+class IntegrityError(TokenmillError):
+    """Counts that do not add up, a checksum that differs, a part that is missing."""
+
+
+class UserError(TokenmillError):
+    """A mistake the user can mend.
+
+    Args:
+        place: where it is: a file, a config key, a command-line option.
+        problem: what is wrong, with the offending value.
+        known: the values that would have been right, if they can be listed.
+        mend: what to do about it.
+    """
+
+    exit_code = 2
+
+    def __init__(self, place: str, problem: str, *, known: Iterable[str] = (), mend: str | None = None) -> None:
+        self.place, self.problem, self.known, self.mend = place, problem, tuple(known), mend
+        super().__init__(place, problem, self.known, mend)
+
+    def __str__(self) -> str:
+        lines = [f"{self.place}: {self.problem}"]
+        if self.known:
+            lines.append(f"known: {', '.join(self.known)}")
+        if self.mend:
+            lines.append(self.mend)
+        return "\n  ".join(lines)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), self.place, self.problem, self.known, self.mend)
+
+
+class ConfigError(UserError):
+    """A config that cannot be run."""
+
+
+class InputError(UserError):
+    """An input that is missing, unreadable or of the wrong kind."""
+
+
+class MissingAssetError(UserError):
+    """A file that `tokenmill assets fetch` would bring is not there."""
+
+
+def _rebuild(cls: type[UserError], place: str, problem: str, known: tuple[str, ...], mend: str | None) -> UserError:
+    """Unpickle a UserError: keyword-only arguments need more than `Exception.args`."""
+    return cls(place, problem, known=known, mend=mend)
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The mend line for a misspelt name, or None when nothing is close."""
+    match = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f"did you mean '{match[0]}'?" if match else None

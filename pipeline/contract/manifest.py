@@ -1,0 +1,127 @@
+"""The JSON files of a run folder: written atomically, read strictly.
+
+`tokens/manifest.json` is the wall between the halves; `run.json` says what a run was and what came of it.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import uuid
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from pipeline.contract.errors import InputError, IntegrityError
+
+FORMAT_VERSION = 1
+Dtype = Literal["uint16", "uint32"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class TokenizerInfo:
+    """Which tokenizer made the ids."""
+
+    name: str
+    sha256: str
+    vocabulary_size: int
+    end_of_text_id: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class ShardInfo:
+    """One shard: its file name in `tokens/`, its size and the SHA-256 of its three files."""
+
+    file: str
+    tokens: int
+    documents: int
+    sha256: str
+    index_sha256: str
+    docs_sha256: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class TokensManifest:
+    """`tokens/manifest.json`."""
+
+    format_version: int
+    tokenizer: TokenizerInfo
+    dtype: Dtype
+    seed: int
+    tokens: int
+    documents: int
+    shards: tuple[ShardInfo, ...]
+
+    def write(self, folder: Path) -> None:
+        """Write `folder/manifest.json`, atomically."""
+        write_json(folder / "manifest.json", dataclasses.asdict(self))
+
+    @classmethod
+    def read(cls, folder: Path) -> "TokensManifest":
+        """The manifest of a `tokens/` folder.
+
+        Raises:
+            InputError: there is none, or it is not one this version reads.
+        """
+        path = folder / "manifest.json"
+        if not path.is_file():
+            mend = f"give the tokens/ folder of a run: {folder / 'tokens'}" if (folder / "tokens").is_dir() else None
+            raise InputError(str(folder), "holds no token shards (manifest.json is missing)", mend=mend)
+        tree = read_json(path)
+        try:
+            version = tree["format_version"]
+            if version != FORMAT_VERSION:
+                raise InputError(str(path), f"has format version {version}; this tokenmill reads {FORMAT_VERSION}")
+            tokenizer = TokenizerInfo(**tree["tokenizer"])
+            shards = tuple(ShardInfo(**shard) for shard in tree["shards"])
+            manifest = cls(**{**tree, "tokenizer": tokenizer, "shards": shards})
+        except (KeyError, TypeError) as error:
+            raise InputError(str(path), f"is not a token manifest: {error}") from error
+        if manifest.dtype not in get_args(Dtype):
+            raise InputError(str(path), f"unknown dtype '{manifest.dtype}'", known=get_args(Dtype))
+        return manifest
+
+
+def dtype_for(vocabulary_size: int) -> Dtype:
+    """uint16 when every id of the vocabulary fits 65,536 values, else uint32."""
+    return "uint16" if vocabulary_size <= 65_536 else "uint32"
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        InputError: it is missing or not JSON.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except OSError as error:
+        raise InputError(str(path), f"cannot be read: {error.strerror}") from error
+    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError
+        raise InputError(str(path), f"is not valid JSON: {error}") from error
+
+
+def write_json(path: Path, tree: Any) -> None:
+    """Write `tree` as JSON under a name unique to the attempt, then rename: readers see the old file or the new."""
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        with temporary.open("w", encoding="utf-8") as sink:
+            json.dump(tree, sink, ensure_ascii=False, indent=1)
+            sink.write("\n")
+            sink.flush()
+            os.fsync(sink.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sha256_file(path: Path) -> str:
+    """SHA-256 (hex) of a file's bytes."""
+    with path.open("rb") as source:
+        return hashlib.file_digest(source, "sha256").hexdigest()
+
+
+def check_sha256(path: Path, expected: str) -> None:
+    """Raise IntegrityError unless the file's SHA-256 is `expected`."""
+    found = sha256_file(path)
+    if found != expected:
+        raise IntegrityError(f"{path}: sha256 is {found}, the manifest says {expected}")

@@ -1,0 +1,1 @@
+"""Shingles, MinHash, bands and components: arrays in, arrays out."""

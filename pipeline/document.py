@@ -1,0 +1,101 @@
+"""What flows through the pipeline: a Document, or the Drop that says why there is none."""
+
+import dataclasses
+import datetime
+from collections.abc import Mapping
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+from pipeline.text import TextFeatures
+
+Signals = Mapping[str, Mapping[str, float]]
+"""Raw values of quality rules: stage name -> signal name -> value."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Document:
+    """One page: first its bytes, after extraction its text. Stages return changed copies (`doc.but(...)`)."""
+
+    id: str
+    """The WARC-Record-ID without `<urn:uuid:>`, else a hash of source and position."""
+    url: str
+    date: datetime.datetime | None = None
+    """WARC-Date, UTC."""
+    dump: str = ""
+    """Name of the crawl it came from, such as CC-MAIN-2024-10."""
+    warc_path: str = ""
+    """The input's path as given."""
+    warc_offset: int = 0
+    """Byte offset of the record's gzip member (of the record where the file is not compressed)."""
+    warc_length: int = 0
+    """Bytes of that member."""
+    html: str = ""
+    """The decoded page; emptied by extraction."""
+    text: str = ""
+    language: str = ""
+    """ISO 639-1 code where lid.176 has one."""
+    language_score: float = 0.0
+    signals: Signals = dataclasses.field(default_factory=dict)
+    pii_counts: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    cluster_size: int = 1
+    """Near-duplicates it stands for, itself included."""
+    _features: list[TextFeatures] = dataclasses.field(default_factory=list, repr=False, compare=False)
+
+    def but(self, **changes: Any) -> "Document":
+        """A copy with `changes`; a new text forgets the features of the old one."""
+        if "text" in changes and changes["text"] != self.text:
+            changes["_features"] = []
+        return dataclasses.replace(self, **changes)
+
+    def with_signals(self, stage: str, values: Mapping[str, float]) -> "Document":
+        """A copy that also carries the raw values of `stage`."""
+        return dataclasses.replace(self, signals={**self.signals, stage: values})
+
+    @property
+    def features(self) -> TextFeatures:
+        """Lines, words, n-grams and hashes of the text, computed at most once for all stages."""
+        if not self._features:
+            self._features.append(TextFeatures(self.text))
+        return self._features[0]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Drop:
+    """Why a document leaves."""
+
+    reason: str
+    """snake_case; the report shows it as `step.stage.reason`."""
+    value: float | None = None
+    """What was measured."""
+    limit: float | None = None
+    """The limit it broke."""
+    detail: str | None = None
+    """The matched domain, word, n-gram or document, where a number says too little."""
+
+
+@runtime_checkable
+class Stage(Protocol):
+    """A frozen dataclass of limits that can be called. No I/O, no Ray, no globals, no memory of earlier documents.
+
+    Its module's name is its name in YAML and in the report. A stage that needs a model or a list loads it through a
+    cached function keyed by path, so that it stays small to pickle.
+    """
+
+    def __call__(self, doc: Document, /) -> Document | Drop:
+        """The document, perhaps changed, or the reason it leaves."""
+
+
+@runtime_checkable
+class QualityStage(Stage, Protocol):
+    """A stage whose verdict follows from raw values alone, which are kept so that a limit can be swept later.
+
+    `__call__` is `judge(measure(doc).signals[name]) or measure(doc)`.
+    """
+
+    SIGNALS: ClassVar[tuple[str, ...]]
+    """The names of the values `measure` stores, in the order of the columns."""
+
+    def measure(self, doc: Document, /) -> Document:
+        """The document (its text perhaps cleaned) with this stage's raw values in `signals`."""
+
+    def judge(self, values: Mapping[str, float], /) -> Drop | None:
+        """The first limit that the raw values break, or None."""

@@ -1,0 +1,1 @@
+"""Splits, tasks, commits, isolation and progress; knows nothing of what a stage does."""

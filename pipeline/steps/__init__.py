@@ -1,0 +1,1 @@
+"""The four steps, which meet on disk; each reads what the one before committed."""

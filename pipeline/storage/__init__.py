@@ -1,0 +1,1 @@
+"""Reading and publishing files, locally and on object stores."""

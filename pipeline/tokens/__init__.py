@@ -1,0 +1,1 @@
+"""Tokenizers, the global shuffle, shard assembly and exports."""
