@@ -1,0 +1,92 @@
+"""What is done, on disk: one small JSON per finished task, written last.
+
+    OUT/steps/<step>/commits/<key>.json
+
+A task writes its files under names unique to the attempt, renames them, and commits. What is committed is never
+computed again; what is not is never seen. Two attempts at one task write the same bytes, so the last rename wins
+without harm. Plain files and renames only: no lock service, no database, nothing that a network disk breaks.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.contract.errors import IntegrityError
+from pipeline.contract.manifest import read_json, write_json
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class FileEntry:
+    """One file a task published."""
+
+    path: str
+    """Relative to OUT, with forward slashes."""
+    bytes: int
+    sha256: str
+    rows: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Commit:
+    """What one task did."""
+
+    key: str
+    """The task's name, such as `00017`: it alone says which part of the work this is."""
+    files: tuple[FileEntry, ...] = ()
+    counts: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    """Named numbers of records; those of a step add up over its commits."""
+    seconds: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    """CPU seconds by stage; `total` is the whole task. The only part that differs between runs."""
+    notes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """Whatever else the next step needs to know (small)."""
+
+    def file(self, folder: str) -> FileEntry | None:
+        """The published file that lies in `folder`, if there is one."""
+        return next((entry for entry in self.files if entry.path.rpartition("/")[0] == folder), None)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Ledger:
+    """The commits of one step of one run."""
+
+    out: Path
+    step: str
+
+    @property
+    def folder(self) -> Path:
+        """Where the commits lie."""
+        return self.out / "steps" / self.step / "commits"
+
+    def commit(self, commit: Commit) -> Commit:
+        """Write the commit, atomically; the last thing a task does."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_json(self.folder / f"{commit.key}.json", dataclasses.asdict(commit))
+        return commit
+
+    def committed(self) -> dict[str, Commit]:
+        """Every commit by key, in the order of the keys.
+
+        Raises:
+            IntegrityError: a commit that cannot be read (they are written atomically, so the disk lost it).
+        """
+        return {commit.key: commit for commit in self._read()}
+
+    def _read(self) -> Iterator[Commit]:
+        if not self.folder.is_dir():
+            return
+        for path in sorted(self.folder.glob("*.json")):
+            tree = read_json(path)
+            try:
+                yield Commit(**{**tree, "files": tuple(FileEntry(**entry) for entry in tree["files"])})
+            except (KeyError, TypeError) as error:
+                raise IntegrityError(f"{path}: not a commit: {error}") from error
+
+
+def add_counts(commits: Mapping[str, Commit]) -> dict[str, int]:
+    """The sum of all counts of a step, keys sorted."""
+    totals: dict[str, int] = {}
+    for commit in commits.values():
+        for name, number in commit.counts.items():
+            totals[name] = totals.get(name, 0) + number
+    return dict(sorted(totals.items()))

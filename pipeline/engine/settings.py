@@ -1,0 +1,68 @@
+"""How a run is executed: never part of the fingerprint, because none of it may change a byte of the output."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class RaySettings:
+    """The Ray cluster to run on."""
+
+    address: str | None = None
+    """Address of a running cluster ("auto", "ray://head:10001", "10.0.0.1:6379"); null starts Ray on this machine."""
+    cpus_per_task: float = 1.0
+    """CPUs Ray reserves for one task."""
+    memory_per_task: int | None = None
+    """Bytes of memory Ray reserves for one task; null reserves none."""
+    retries: int = 3
+    """How often a task is tried again after its worker or node died."""
+    tasks_per_worker: int = 16
+    """Tasks after which a worker process is replaced, before the leaks of parsers add up."""
+
+    def __post_init__(self) -> None:
+        if self.cpus_per_task <= 0:
+            raise ValueError(f"cpus_per_task: must be above 0, got {self.cpus_per_task}")
+        if self.retries < 0:
+            raise ValueError(f"retries: must be at least 0, got {self.retries}")
+        if self.tasks_per_worker < 0:
+            raise ValueError(f"tasks_per_worker: must be at least 0 (0 never replaces), got {self.tasks_per_worker}")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class PageLimits:
+    """What one page may use before it is quarantined."""
+
+    cpu_seconds: float = 10.0
+    """CPU seconds, at the speed of a 2020s server core; slower machines get proportionally more."""
+    wall_seconds: float = 60.0
+    """Seconds of wall clock, for pages that wait instead of compute."""
+    memory: int = 4 << 30
+    """Bytes a page may allocate on top of what the worker held before it."""
+
+    def __post_init__(self) -> None:
+        for name in ("cpu_seconds", "wall_seconds", "memory"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name}: must be above 0, got {getattr(self, name)}")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class RunSettings:
+    """Where a run writes and how it is executed."""
+
+    output: str | None = None
+    """The run folder; `--output` overrides it."""
+    workers: int | None = None
+    """Tasks at a time; null takes every CPU of the cluster. The output does not depend on it."""
+    local: bool = False
+    """No Ray: tasks run one after another in this process (`--local`). Same bytes."""
+    isolate: bool = True
+    """Pages run in a guarded child process, so that one that hangs or crashes loses only itself; false for pdb."""
+    keep_steps: bool = True
+    """Keep OUT/steps (the intermediate documents); false deletes their files when the run is done."""
+    dropped_text: bool = False
+    """Also store the text of dropped documents."""
+    ray: RaySettings = RaySettings()
+    page_limits: PageLimits = PageLimits()
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and self.workers < 1:
+            raise ValueError(f"workers: must be at least 1, got {self.workers}")
