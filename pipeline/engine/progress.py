@@ -1,0 +1,130 @@
+"""How far a run is: a live line per step on a terminal, plain lines in a log."""
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
+
+from pipeline.engine.ledger import Commit
+
+# In a log, a line per step every so often is enough.
+PLAIN_SECONDS = 15.0
+
+
+class StepProgress(Protocol):
+    """One step under way."""
+
+    def advance(self, commit: Commit) -> None:
+        """One more task is committed."""
+
+
+class Progress(Protocol):
+    """Where steps report to."""
+
+    def step(
+        self, name: str, total: int, already: Iterable[Commit] = ()
+    ) -> contextlib.AbstractContextManager[StepProgress]:
+        """Show the step `name` of `total` tasks, some of them `already` committed by an earlier run."""
+
+
+class Tally:
+    """What the commits of a step add up to, as one line of text."""
+
+    def __init__(self, total: int, already: Iterable[Commit]) -> None:
+        self.total, self.done, self.resumed = total, 0, 0
+        self._counts: dict[str, int] = {}
+        for commit in already:
+            self.add(commit)
+        self.resumed = self.done
+
+    def add(self, commit: Commit) -> None:
+        """Count one commit."""
+        self.done += 1
+        for name, number in commit.counts.items():
+            self._counts[name] = self._counts.get(name, 0) + number
+
+    def text(self) -> str:
+        """Such as `1,015 read, 131 kept (12.9%), 2 quarantined`."""
+        get = self._counts.get
+        if "read" not in self._counts:
+            return ", ".join(f"{number:,} {name}" for name, number in self._counts.items() if "." not in name)
+        parts = [f"{get('read', 0):,} read", f"{get('kept', 0):,} kept ({get('kept', 0) / max(get('read', 0), 1):.1%})"]
+        parts += [f"{number:,} {name}" for name in ("quarantined", "tokens") if (number := get(name, 0))]
+        return ", ".join(parts)
+
+
+class PlainProgress:
+    """Lines of text on standard error, for logs and pipes."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self._quiet = quiet
+
+    @contextlib.contextmanager
+    def step(self, name: str, total: int, already: Iterable[Commit] = ()) -> Iterator[StepProgress]:
+        """See Progress."""
+        tally = Tally(total, already)
+        start = last = time.monotonic()
+
+        class Shown:
+            def advance(inner, commit: Commit) -> None:
+                nonlocal last
+                tally.add(commit)
+                if time.monotonic() - last > PLAIN_SECONDS:
+                    last = time.monotonic()
+                    self._print(f"{name}: {tally.done}/{total} tasks, {tally.text()}")
+
+        yield Shown()
+        resumed = f" ({tally.resumed} from before)" if tally.resumed else ""
+        self._print(f"{name}: {tally.done}/{total} tasks{resumed}, {tally.text()}, {time.monotonic() - start:.1f} s")
+
+    def _print(self, line: str) -> None:
+        if not self._quiet:
+            print(line, file=sys.stderr, flush=True)
+
+
+class LiveProgress:
+    """A bar per step on a terminal."""
+
+    def __init__(self, console: Console) -> None:
+        self._bars = RichProgress(
+            TextColumn("[bold]{task.description:<18}"), BarColumn(bar_width=24), MofNCompleteColumn(),
+            TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("[dim]{task.fields[tally]}"), console=console,
+        )  # fmt: skip
+        self._bars.start()
+
+    @contextlib.contextmanager
+    def step(self, name: str, total: int, already: Iterable[Commit] = ()) -> Iterator[StepProgress]:
+        """See Progress."""
+        tally = Tally(total, already)
+        bar: TaskID = self._bars.add_task(name, total=total, completed=tally.done, tally=tally.text())
+
+        class Shown:
+            def advance(inner, commit: Commit) -> None:
+                tally.add(commit)
+                self._bars.update(bar, completed=tally.done, tally=tally.text())
+
+        yield Shown()
+        self._bars.update(bar, completed=tally.done, tally=tally.text())
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        self._bars.stop()
+
+
+@contextlib.contextmanager
+def open_progress(quiet: bool = False) -> Iterator[Progress]:
+    """Bars on a terminal, lines elsewhere."""
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield PlainProgress(quiet)
+        return
+    live = LiveProgress(console)
+    try:
+        yield live
+    finally:
+        live.close()

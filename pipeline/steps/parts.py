@@ -1,0 +1,237 @@
+"""What the record-by-record steps share: run stages over a document, and write a part from the outcomes.
+
+Every candidate that enters a part leaves it in exactly one row: kept, dropped or quarantined. `PartWriter.publish`
+refuses a part where that does not add up.
+"""
+
+import dataclasses
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from pipeline.contract.errors import IntegrityError, TokenmillError
+from pipeline.document import Document, Drop, QualityStage, Stage
+from pipeline.engine.isolation import Begin, Blame
+from pipeline.engine.ledger import Commit, FileEntry, Ledger
+from pipeline.stages import name_of
+from pipeline.steps.tables import (
+    DROPPED_SCHEMA,
+    QUARANTINE_SCHEMA,
+    Place,
+    Row,
+    document_row,
+    dropped_row,
+    place,
+    quarantine_row,
+    read_documents,
+)
+from pipeline.storage.files import write_table
+
+Kind = Literal["kept", "dropped", "quarantined", "counted"]
+
+# A part in which more pages than this fail has a broken stage, not broken pages.
+QUARANTINE_FLOOR = 200
+QUARANTINE_SHARE = 0.05
+_CAUSE_CHARACTERS = 300
+
+
+@dataclasses.dataclass(slots=True)
+class Outcome:
+    """What became of one candidate, or (`counted`) numbers that belong to none."""
+
+    kind: Kind
+    row: Row | None = None
+    counts: dict[str, int] = dataclasses.field(default_factory=dict)
+    seconds: dict[str, float] = dataclasses.field(default_factory=dict)
+    """CPU seconds by stage."""
+    extra: Any = None
+    """What a step carries along beside the row (token ids; the row of a dropped document's signals)."""
+
+
+class Chain:
+    """The stages of one step, run over one document after another."""
+
+    def __init__(self, step: str, stages: Sequence[Stage], *, dropped_text: bool = False) -> None:
+        self.step = step
+        # isinstance against a protocol is slow, so it is asked once.
+        self._stages = [
+            (name_of(type(stage)), stage, stage if isinstance(stage, QualityStage) else None) for stage in stages
+        ]
+        self._dropped_text = dropped_text
+
+    def run(self, doc: Document) -> Outcome:
+        """The outcome of a document; an exception of a stage, whatever it is, quarantines the page.
+
+        Quality stages go on measuring after a drop, so that every limit can be swept later: the document with all
+        its signals is the outcome's `extra`.
+        """
+        seconds: dict[str, float] = {}
+        first: tuple[str, Drop] | None = None
+        name = ""
+        try:
+            for name, stage, quality in self._stages:
+                start = time.process_time()
+                result = self._step(name, stage, quality, doc, measure_only=first is not None)
+                seconds[name] = time.process_time() - start
+                if isinstance(result, Drop):
+                    first = first or (name, result)
+                    break
+                doc, drop = result
+                if drop and not first:
+                    first = (name, drop)
+        except Exception as error:  # noqa: BLE001 - pages are written by strangers; none may stop the run
+            return self.failed(place(doc), name, error, seconds)
+        if first is None:
+            return Outcome("kept", document_row(doc), seconds=seconds)
+        return self.dropped(doc, *first, seconds)
+
+    def _step(
+        self, name: str, stage: Stage, quality: QualityStage | None, doc: Document, *, measure_only: bool
+    ) -> tuple[Document, Drop | None] | Drop:
+        if quality:
+            doc = quality.measure(doc)
+            return doc, None if measure_only else quality.judge(doc.signals[name])
+        if measure_only:
+            return doc, None
+        result = stage(doc)
+        return result if isinstance(result, Drop) else (result, None)
+
+    def dropped(self, doc: Document, stage: str, drop: Drop, seconds: dict[str, float]) -> Outcome:
+        """The outcome of a drop."""
+        text = doc.text if self._dropped_text else None
+        row = dropped_row(place(doc), self.step, stage, drop, text)
+        measured = {**place(doc), "language": doc.language, "signals": doc.signals} if doc.signals else None
+        return Outcome("dropped", row, {f"dropped.{stage}.{drop.reason}": 1}, seconds, measured)
+
+    def failed(self, where: Place, stage: str, error: Exception, seconds: dict[str, float]) -> Outcome:
+        """The outcome of an exception: quarantine, unless the fault is the user's or ours rather than the page's."""
+        if isinstance(error, TokenmillError):
+            raise error
+        cause = "memory" if isinstance(error, MemoryError) else f"error: {type(error).__name__}: {error}"
+        row = quarantine_row(where, self.step, stage, cause[:_CAUSE_CHARACTERS], sum(seconds.values()))
+        return Outcome("quarantined", row, seconds=seconds)
+
+    def blamed(self, where: Place, blame: Blame) -> Outcome:
+        """The outcome of a page that took the process down with it."""
+        return Outcome("quarantined", quarantine_row(where, self.step, "", blame.cause, blame.seconds))
+
+
+def run_documents(
+    path: Path, first_row: int, begin: Begin, work: Callable[[Document], Outcome], chain: Chain
+) -> Iterator[tuple[int, Outcome]]:
+    """The body of a PageFunction over a documents part: (next row, outcome) of each document."""
+    for row, doc in enumerate(read_documents(path, first_row), start=first_row + 1):
+        blame = begin()
+        yield row, chain.blamed(place(doc), blame) if blame else work(doc)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class PartFiles:
+    """Where a part of one step goes, relative to OUT."""
+
+    step: str
+    key: str
+    documents: str
+    """Folder of the documents part."""
+    schema: pa.Schema
+
+    def name(self, folder: str) -> str:
+        """Path of this part's file in `folder`: every step's parts can share `dropped` and `quarantine`."""
+        infix = "" if folder == self.documents else f"{self.step}-"
+        return f"{folder}/part-{infix}{self.key}.parquet"
+
+
+class PartWriter:
+    """Collects the outcomes of one part and publishes them."""
+
+    def __init__(self, out: Path, files: PartFiles) -> None:
+        self._out, self._files = out, files
+        self._rows: dict[str, list[Row]] = {"kept": [], "dropped": [], "quarantined": []}
+        self._extras: list[Row] = []
+        self._counts: Counter[str] = Counter()
+        self._seconds: Counter[str] = Counter()
+
+    def add(self, outcome: Outcome) -> None:
+        """Take one outcome in."""
+        self._counts.update(outcome.counts)
+        self._seconds.update(outcome.seconds)
+        if outcome.kind == "counted":
+            return
+        if outcome.row is not None:
+            self._rows[outcome.kind].append(outcome.row)
+        if outcome.kind == "dropped" and outcome.extra is not None:
+            self._extras.append({**outcome.extra, "stage": outcome.row["stage"], "reason": outcome.row["reason"]})  # type: ignore[index]
+
+    def publish(self, read: int | None = None, **notes: Any) -> Commit:
+        """Write the files, check that nothing was lost, and commit.
+
+        Args:
+            read: how many candidates entered, where the step before knows it.
+            notes: for the commit.
+
+        Raises:
+            IntegrityError: the outcomes are not as many as the candidates.
+            TokenmillError: so many pages failed that the fault cannot be theirs.
+        """
+        numbers = {kind: len(rows) for kind, rows in self._rows.items()}
+        counts = {**self._counts, **numbers, "read": sum(numbers.values())}
+        if read is not None and read != counts["read"]:
+            where = f"{self._files.step} {self._files.key}"
+            raise IntegrityError(f"{where}: {read} candidates went in, {counts['read']} came out ({numbers})")
+        self._refuse_broken_stage(counts)
+        files = [self._write(self._files.documents, self._rows["kept"], self._files.schema)]
+        files += self._write_unless_empty("dropped", self._rows["dropped"], DROPPED_SCHEMA)
+        files += self._write_unless_empty("quarantine", self._rows["quarantined"], QUARANTINE_SCHEMA)
+        if "signals" in self._files.schema.names and self._extras:
+            schema = measured_schema(self._files.schema.field("signals").type)
+            files.append(self._write(f"steps/{self._files.step}/measured", self._extras, schema))
+        seconds = {name: round(value, 6) for name, value in sorted(self._seconds.items())}
+        commit = Commit(
+            key=self._files.key, files=tuple(files), counts=dict(sorted(counts.items())), seconds=seconds, notes=notes
+        )
+        return Ledger(self._out, self._files.step).commit(commit)
+
+    def _refuse_broken_stage(self, counts: dict[str, int]) -> None:
+        failed = [row for row in self._rows["quarantined"] if row["cause"].startswith("error:")]
+        if len(failed) > max(QUARANTINE_FLOOR, QUARANTINE_SHARE * counts["read"]):
+            row = failed[0]
+            raise TokenmillError(
+                f"{self._files.step} {self._files.key}: {len(failed)} of {counts['read']} pages failed, "
+                f"so the fault is not theirs; the first: stage {row['stage']}, {row['cause']}, {row['url']}"
+            )
+
+    def _write_unless_empty(self, folder: str, rows: list[Row], schema: pa.Schema) -> list[FileEntry]:
+        return [self._write(folder, rows, schema)] if rows else []
+
+    def _write(self, folder: str, rows: list[Row], schema: pa.Schema) -> FileEntry:
+        name = self._files.name(folder)
+        info = write_table(self._out / name, to_table(rows, schema))
+        return FileEntry(path=name, bytes=info.bytes, sha256=info.sha256, rows=len(rows))
+
+
+def measured_schema(signals: pa.DataType) -> pa.Schema:
+    """Columns of what is kept of a dropped document's signals."""
+    texts = ("id", "url", "language", "stage", "reason")
+    return pa.schema([*((name, pa.string()) for name in texts), ("signals", signals)])
+
+
+def to_table(rows: Sequence[Row], schema: pa.Schema) -> pa.Table:
+    """Rows as a table; characters that UTF-8 cannot hold (lone surrogates) become U+FFFD."""
+    try:
+        return pa.Table.from_pylist(rows, schema)
+    except UnicodeEncodeError:
+        return pa.Table.from_pylist([{key: _storable(value) for key, value in row.items()} for row in rows], schema)
+
+
+def _storable(value: Any) -> Any:
+    return value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else value
+
+
+def part_paths(out: Path, commits: Iterable[Commit], folder: str) -> list[tuple[str, Path, int]]:
+    """(key, path, rows) of the documents parts that a step committed in `folder`."""
+    found = [(commit.key, commit.file(folder)) for commit in commits]
+    return [(key, out / entry.path, entry.rows or 0) for key, entry in found if entry]

@@ -1,0 +1,110 @@
+"""Step 1: WARC files (or rows of documents) to documents with text, in one pass over each input.
+
+input -> records -> screen -> stages of `extract` -> steps/extract/documents, dropped, quarantine
+"""
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.document import Drop, Stage
+from pipeline.engine.isolation import Begin, guarded
+from pipeline.engine.ledger import Commit
+from pipeline.engine.progress import Progress
+from pipeline.engine.runner import Runner
+from pipeline.engine.settings import PageLimits
+from pipeline.engine.tasks import run_tasks
+from pipeline.sources import read_records
+from pipeline.sources.record import Gap, Record
+from pipeline.sources.screen import Screen
+from pipeline.steps.parts import Chain, Outcome, PartFiles, PartWriter
+from pipeline.steps.tables import document_schema, dropped_row, place, quarantine_row, signals_type
+
+STEP = "extract"
+FOLDER = f"steps/{STEP}/documents"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class ExtractTask:
+    """One input file."""
+
+    key: str
+    out: Path
+    path: str
+    format: str
+    dump: str
+    screen: Screen
+    stages: tuple[Stage, ...]
+    limits: PageLimits
+    isolate: bool
+    dropped_text: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Position:
+    """Where to go on in an input: some files hold several records at one offset."""
+
+    offset: int = 0
+    passed: int = 0
+    """Records (and gaps) at that offset that are done."""
+
+
+def run(runner: Runner, tasks: Sequence[ExtractTask], out: Path, progress: Progress) -> Mapping[str, Commit]:
+    """All commits of the step; see `run_tasks`."""
+    return run_tasks(runner, out, STEP, extract, tasks, progress)
+
+
+def extract(task: ExtractTask) -> Commit:
+    """Do one input file and commit it."""
+    schema = document_schema(signals_type(task.stages))
+    writer = PartWriter(task.out, PartFiles(step=STEP, key=task.key, documents=FOLDER, schema=schema))
+    for outcome in guarded(pages, task, task.limits, isolate=task.isolate):
+        writer.add(outcome)
+    return writer.publish(input=task.path)
+
+
+def pages(task: ExtractTask, resume: Position | None, begin: Begin) -> Iterator[tuple[Position, Outcome]]:
+    """The PageFunction of this step: one outcome per candidate, and one for the rest of the records."""
+    chain = Chain(STEP, task.stages, dropped_text=task.dropped_text)
+    counts: dict[str, int] = {}
+    position = Position()
+    for position, item in _items(task, resume or Position()):
+        if isinstance(item, Gap):
+            name = f"gaps.{item.cause.partition(':')[0]}"
+            counts[name] = counts.get(name, 0) + 1
+            continue
+        counts["records"] = counts.get("records", 0) + 1
+        if item.candidate:
+            outcome = _outcome(item, task, chain, begin)
+            outcome.counts = {**outcome.counts, **counts}
+            counts = {}
+            yield position, outcome
+    yield position, Outcome("counted", counts=counts)
+
+
+def _items(task: ExtractTask, start: Position) -> Iterator[tuple[Position, Record | Gap]]:
+    """What the input holds from `start` on, each with the position after it."""
+    passed, offset = 0, start.offset
+    for item in read_records(task.path, start=start.offset, format=task.format, dump=task.dump):
+        passed = passed + 1 if item.warc_offset == offset else 1
+        offset = item.warc_offset
+        if offset == start.offset and passed <= start.passed:
+            continue
+        yield Position(offset, passed), item
+
+
+def _outcome(record: Record, task: ExtractTask, chain: Chain, begin: Begin) -> Outcome:
+    blame = begin()
+    if blame:
+        return chain.blamed(place(record), blame)
+    if record.fault:
+        return Outcome("quarantined", quarantine_row(place(record), STEP, "read", record.fault))
+    try:
+        screened: Any = task.screen(record)
+    except Exception as error:  # noqa: BLE001 - bytes of strangers
+        return chain.failed(place(record), "screen", error, {})
+    if isinstance(screened, Drop):
+        row = dropped_row(place(record), STEP, "screen", screened)
+        return Outcome("dropped", row, {f"dropped.screen.{screened.reason}": 1})
+    return chain.run(screened)

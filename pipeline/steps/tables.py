@@ -1,0 +1,134 @@
+"""The tables of a run folder: their columns, and the way from a Document to a row and back."""
+
+import datetime
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypedDict
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.document import Document, Drop, QualityStage, Stage
+from pipeline.stages import name_of
+
+Row = dict[str, Any]
+READ_BATCH = 256
+
+DROPPED_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("url", pa.string()),
+        ("warc_path", pa.string()),
+        ("warc_offset", pa.int64()),
+        ("step", pa.string()),
+        ("stage", pa.string()),
+        ("reason", pa.string()),
+        ("value", pa.float64()),
+        ("limit", pa.float64()),
+        ("detail", pa.string()),
+        ("text", pa.string()),
+    ]
+)
+"""`detail`: the domain, word, n-gram or document that matched; `text`: null unless `run.dropped_text`."""
+
+QUARANTINE_SCHEMA = pa.schema(
+    [
+        ("warc_path", pa.string()),
+        ("warc_offset", pa.int64()),
+        ("url", pa.string()),
+        ("stage", pa.string()),
+        ("cause", pa.string()),
+        ("seconds", pa.float64()),
+        ("id", pa.string()),
+        ("step", pa.string()),
+    ]
+)
+
+
+class Place(TypedDict):
+    """Where a candidate came from."""
+
+    id: str
+    url: str
+    warc_path: str
+    warc_offset: int
+
+
+def signals_type(stages: Sequence[Stage]) -> pa.DataType:
+    """The struct of all quality stages' raw values: stage name -> signal name -> float32."""
+    structs = [
+        (name_of(type(stage)), pa.struct([(signal, pa.float32()) for signal in stage.SIGNALS]))
+        for stage in stages
+        if isinstance(stage, QualityStage)
+    ]
+    # Parquet has no empty struct; a run without quality stages gets one that says so.
+    return pa.struct(structs or [("none", pa.float32())])
+
+
+def document_schema(signals: pa.DataType, *, final: bool = False) -> pa.Schema:
+    """Columns of a documents part; `final` adds what only the last step knows."""
+    columns = [
+        ("id", pa.string()),
+        ("url", pa.string()),
+        ("date", pa.timestamp("ms", tz="UTC")),
+        ("dump", pa.string()),
+        ("warc_path", pa.string()),
+        ("warc_offset", pa.int64()),
+        ("warc_length", pa.int64()),
+        ("text", pa.string()),
+        ("language", pa.string()),
+        ("language_score", pa.float32()),
+        ("signals", signals),
+        ("cluster_size", pa.int32()),
+    ]
+    if final:
+        columns += [("pii_counts", pa.map_(pa.string(), pa.int32())), ("token_count", pa.int32())]
+    return pa.schema(columns)
+
+
+def document_row(doc: Document) -> Row:
+    """A documents row, without the columns of the last step."""
+    return {
+        **place(doc),
+        "date": doc.date,
+        "dump": doc.dump,
+        "warc_length": doc.warc_length,
+        "text": doc.text,
+        "language": doc.language,
+        "language_score": doc.language_score,
+        "signals": doc.signals or None,
+        "cluster_size": doc.cluster_size,
+    }
+
+
+def place(doc: Any) -> Place:
+    """Where a Document (or a source's Record) came from."""
+    return {"id": doc.id, "url": doc.url, "warc_path": doc.warc_path, "warc_offset": doc.warc_offset}
+
+
+def dropped_row(where: Place, step: str, stage: str, drop: Drop, text: str | None = None) -> Row:
+    """A row of `dropped`."""
+    return {**where, "step": step, "stage": stage, "reason": drop.reason, "value": drop.value,
+            "limit": drop.limit, "detail": drop.detail, "text": text}  # fmt: skip
+
+
+def quarantine_row(where: Place, step: str, stage: str, cause: str, seconds: float | None = None) -> Row:
+    """A row of `quarantine`."""
+    return {**where, "step": step, "stage": stage, "cause": cause, "seconds": seconds}
+
+
+def read_documents(path: Path, first_row: int = 0) -> Iterator[Document]:
+    """The documents of a part, in order, from row `first_row` on; `path` is a file this tokenmill wrote."""
+    row = 0
+    for batch in pq.ParquetFile(path).iter_batches(READ_BATCH):
+        if row + len(batch) > first_row:
+            for values in batch.slice(max(0, first_row - row)).to_pylist():
+                yield _document(values)
+        row += len(batch)
+
+
+def _document(row: Row) -> Document:
+    date: datetime.datetime | None = row.pop("date")
+    signals: Mapping[str, Mapping[str, float]] | None = row.pop("signals")
+    measured = {stage: values for stage, values in (signals or {}).items() if values is not None}
+    return Document(**row, date=date, signals=measured)
