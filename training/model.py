@@ -1,0 +1,370 @@
+"""Two decoder families, one file, nothing about parallelism.
+
+                    llama                          gpt2
+    norm            RMSNorm                        LayerNorm
+    positions       rotary, rotate-half layout     learned
+    attention       grouped-query, no biases       multi-head, biases
+    MLP             SwiGLU                         GELU (tanh)
+
+    tokens (B, T) -> embed -> [x + attention(norm(x)); x + mlp(norm(x))] x layers -> norm -> head -> logits (B, T, V)
+
+Sources: Radford et al. 2019 (GPT-2); Touvron et al. 2023, arXiv:2302.13971 (Llama); Su et al. 2021, arXiv:2104.09864
+(RoPE); Ainslie et al. 2023, arXiv:2305.13245 (GQA); Shazeer 2020, arXiv:2002.05202 (SwiGLU). The rotate-half layout is
+the one Hugging Face checkpoints have, so that export needs no permutation.
+
+B sequences, T tokens in each, V vocabulary_size, D width, H heads, K key and value heads, C head_size.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import math
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
+from torch.utils.checkpoint import checkpoint
+
+from training.config import ModelConfig
+
+IGNORE = -100
+"""A target that is not supervised: its loss is 0 and has no gradient."""
+
+Mask = Tensor | BlockMask | None
+"""Who sees whom: bool (B, 1, T, S), true where allowed; a FlexAttention mask; or None, plain causal."""
+Rotation = tuple[Tensor, Tensor]
+"""Cosine and sine of each position's angles, float32, (T, C/2) or (B, T, C/2)."""
+
+
+class Transformer(nn.Module):
+    """A decoder-only language model.
+
+    Raises:
+        ValueError: `config.vocabulary_size` is null.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embed = nn.Embedding(config.padded_vocabulary, config.width)
+        self.positions = nn.Embedding(config.context_length, config.width) if config.type == "gpt2" else None
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.norm = _norm(config)
+        self.head = None if config.tied else nn.Linear(config.width, config.padded_vocabulary, bias=False)
+        self.head_nats: Callable[[Tensor, Tensor, Tensor, int], Tensor] = head_nats
+
+    def forward(
+        self,
+        tokens: Tensor,
+        *,
+        targets: Tensor | None = None,
+        document_ids: Tensor | None = None,
+        positions: Tensor | None = None,
+        cache: "KVCache | None" = None,
+        loss_chunk: int | None = None,
+    ) -> Tensor:
+        """Logits of the next token, or with `targets` the loss of each.
+
+        Args:
+            tokens: ids, int64 (B, T).
+            targets: the id after each token, int64 (B, T); IGNORE where nothing is to be learned.
+            document_ids: int (B, T), equal for tokens of one document, documents in a row; tokens then see their own
+                document alone. None: all earlier tokens.
+            positions: int64 (T,) or (B, T). None: from 0, in the cache after what it holds, and for learned positions
+                from 0 in each document.
+            cache: keys and values of the tokens before; it is extended by these.
+            loss_chunk: with `targets`, tokens whose logits exist at one time. None: all.
+
+        Returns:
+            Logits (B, T, V), or with `targets` float32 nats (B, T), 0 where the target is IGNORE.
+
+        Raises:
+            ValueError: `cache` together with `document_ids`, or more tokens than it has room for.
+        """
+        if cache is not None and document_ids is not None:
+            raise ValueError("a cache holds one document per row: document_ids cannot be given with it")
+        if positions is None:
+            positions = self._positions(tokens, document_ids, cache)
+        x = self.embed(tokens)
+        if self.positions is not None:
+            x = x + self.positions(positions)
+        rotation = None if self.positions is not None else rotary(positions, self.config)
+        mask = cache.extend(positions) if cache is not None else document_mask(document_ids)
+        for number, block in enumerate(self.blocks):
+            x = block(x, rotation, mask, None if cache is None else functools.partial(cache.store, number, positions))
+        x = self.norm(x)
+        weight = self.embed.weight if self.head is None else self.head.weight
+        if targets is None:
+            return F.linear(x, weight)[..., : self.config.vocabulary]
+        return self._nats(x, weight, targets, loss_chunk)
+
+    def _positions(self, tokens: Tensor, document_ids: Tensor | None, cache: "KVCache | None") -> Tensor:
+        steps = torch.arange(tokens.shape[1], device=tokens.device)
+        if cache is not None:
+            return cache.lengths[:, None] + steps
+        # Rotary positions are relative: only learned ones must start again in each document.
+        return steps if document_ids is None or self.positions is None else positions_in_documents(document_ids)
+
+    def _nats(self, x: Tensor, weight: Tensor, targets: Tensor, chunk: int | None) -> Tensor:
+        """Loss of each target; in chunks the logits are computed again in the backward pass (2DV FLOPs a token)."""
+        rows, wanted, vocabulary = x.flatten(0, 1), targets.flatten(), self.config.vocabulary
+        if chunk is None or chunk >= len(wanted):
+            return self.head_nats(rows, weight, wanted, vocabulary).view(targets.shape)
+        parts = [
+            checkpoint(self.head_nats, part, weight, ids, vocabulary, use_reentrant=False)
+            for part, ids in zip(torch.split(rows, chunk), torch.split(wanted, chunk), strict=True)
+        ]
+        return torch.cat(parts).view(targets.shape)
+
+
+class Block(nn.Module):
+    """Attention and MLP, each after a norm and added to the residual stream."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.attention_norm = _norm(config)
+        self.attention = Attention(config)
+        self.mlp_norm = _norm(config)
+        self.mlp = SwiGLU(config) if config.type == "llama" else GeluMLP(config)
+
+    def forward(self, x: Tensor, rotation: Rotation | None, mask: Mask, store: "Store | None" = None) -> Tensor:
+        x = x + self.attention(self.attention_norm(x), rotation, mask, store)
+        return x + self.mlp(self.mlp_norm(x))  # type: ignore[no-any-return]
+
+
+class Attention(nn.Module):
+    """Causal self-attention with H query heads and K key and value heads."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.head_size = config.head_size
+        bias = config.type == "gpt2"
+        self.q = nn.Linear(config.width, config.heads * config.head_size, bias=bias)
+        self.k = nn.Linear(config.width, config.key_heads * config.head_size, bias=bias)
+        self.v = nn.Linear(config.width, config.key_heads * config.head_size, bias=bias)
+        self.o = nn.Linear(config.heads * config.head_size, config.width, bias=bias)
+
+    def forward(self, x: Tensor, rotation: Rotation | None, mask: Mask, store: "Store | None") -> Tensor:
+        q, k, v = (project(x).unflatten(-1, (-1, self.head_size)) for project in (self.q, self.k, self.v))
+        if rotation is not None:
+            q, k = rotate(q, rotation), rotate(k, rotation)
+        if store is not None:
+            k, v = store(k, v)
+        y = attend(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), mask)
+        return self.o(y.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+
+
+class SwiGLU(nn.Module):
+    """down(silu(gate(x)) * up(x))."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.gate = nn.Linear(config.width, config.mlp_size, bias=False)
+        self.up = nn.Linear(config.width, config.mlp_size, bias=False)
+        self.down = nn.Linear(config.mlp_size, config.width, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down(F.silu(self.gate(x)) * self.up(x))  # type: ignore[no-any-return]
+
+
+class GeluMLP(nn.Module):
+    """down(gelu(up(x))), GELU in its tanh form, as GPT-2 has it."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.up = nn.Linear(config.width, config.mlp_size)
+        self.down = nn.Linear(config.mlp_size, config.width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down(F.gelu(self.up(x), approximate="tanh"))  # type: ignore[no-any-return]
+
+
+def _norm(config: ModelConfig) -> nn.Module:
+    if config.type == "gpt2":
+        return nn.LayerNorm(config.width, eps=config.norm_epsilon)
+    return nn.RMSNorm(config.width, eps=config.norm_epsilon)
+
+
+def rotary(positions: Tensor, config: ModelConfig) -> Rotation:
+    """Cosine and sine of position x frequency, for `rotate`; float32: bfloat16 cannot tell late positions apart."""
+    exponents = torch.arange(0, config.head_size, 2, device=positions.device, dtype=torch.float32) / config.head_size
+    angles = positions[..., None].float() / config.rope_theta**exponents
+    return angles.cos(), angles.sin()
+
+
+def rotate(x: Tensor, rotation: Rotation) -> Tensor:
+    """Turn each pair (x[i], x[i + C/2]) of (B, T, heads, C) by its position's angle."""
+    cosine, sine = (part.unsqueeze(-2) for part in rotation)
+    first, second = x.float().chunk(2, dim=-1)
+    return torch.cat((first * cosine - second * sine, second * cosine + first * sine), dim=-1).to(x.dtype)
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, mask: Mask) -> Tensor:
+    """Scaled dot-product attention of q (B, H, T, C) to k and v (B, K, S, C): (B, H, T, C)."""
+    grouped = q.shape[1] != k.shape[1]
+    if isinstance(mask, BlockMask):
+        y = _compiled_flex()(q, k, v, block_mask=mask, enable_gqa=grouped)
+        return y if isinstance(y, Tensor) else y[0]
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None, enable_gqa=grouped)
+
+
+def document_mask(document_ids: Tensor | None) -> Mask:
+    """The mask that keeps each token within its document: FlexAttention's on CUDA, which skips the blocks nobody sees;
+    elsewhere a bool tensor, since FlexAttention has no backward pass on a CPU."""
+    if document_ids is None:
+        return None
+    return flex_document_mask(document_ids) if document_ids.is_cuda else dense_document_mask(document_ids)
+
+
+def dense_document_mask(document_ids: Tensor) -> Tensor:
+    """bool (B, 1, T, T): earlier or same token, and same document."""
+    length = document_ids.shape[1]
+    causal = torch.ones(length, length, dtype=torch.bool, device=document_ids.device).tril()
+    return (causal & (document_ids[:, :, None] == document_ids[:, None, :]))[:, None]
+
+
+def flex_document_mask(document_ids: Tensor) -> BlockMask:
+    """The same for FlexAttention, kept as the list of 128 x 128 blocks that have anything in them."""
+
+    def visible(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:  # noqa: ARG001 - the API's shape
+        return (query >= key) & (document_ids[batch, query] == document_ids[batch, key])
+
+    batch, length = document_ids.shape
+    return _compiled_block_mask()(visible, batch, None, length, length, device=document_ids.device)
+
+
+@functools.cache
+def _compiled_flex() -> Callable[..., Tensor | tuple[Tensor, ...]]:
+    return torch.compile(flex_attention, dynamic=False)  # type: ignore[no-any-return]
+
+
+@functools.cache
+def _compiled_block_mask() -> Callable[..., BlockMask]:
+    return torch.compile(create_block_mask, dynamic=False)  # type: ignore[no-any-return]
+
+
+def positions_in_documents(document_ids: Tensor) -> Tensor:
+    """How many tokens of its document come before each token, int64 (B, T)."""
+    steps = torch.arange(document_ids.shape[1], device=document_ids.device).expand(document_ids.shape)
+    starts = torch.ones_like(document_ids, dtype=torch.bool)
+    starts[:, 1:] = document_ids[:, 1:] != document_ids[:, :-1]
+    return steps - torch.where(starts, steps, 0).cummax(dim=1).values
+
+
+def head_nats(x: Tensor, weight: Tensor, targets: Tensor, vocabulary: int) -> Tensor:
+    """Cross-entropy of each row, float32 (N,): x (N, D), weight (padded V, D), targets (N,). Padding takes no part."""
+    logits = F.linear(x, weight)[:, :vocabulary].float()
+    return F.cross_entropy(logits, targets, ignore_index=IGNORE, reduction="none")
+
+
+Store = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""Takes the new keys and values of one layer (B, T, K, C), returns all of them so far (B, S, K, C)."""
+
+
+@dataclasses.dataclass(kw_only=True, slots=True)
+class KVCache:
+    """Keys and values of the tokens before; the slot of a token is its position, so rows may differ in length."""
+
+    keys: Tensor
+    """(layers, B, capacity, K, C)."""
+    values: Tensor
+    lengths: Tensor
+    """Tokens held in each row, int64 (B,). After a padded prefill set it to the true lengths: what lies beyond is
+    never seen, and overwritten by what follows."""
+    used: int = 0
+    """Slots in use in the longest row, at most."""
+
+    @classmethod
+    def empty(cls, config: ModelConfig, batch: int, capacity: int, like: Tensor) -> "KVCache":
+        """Room for `capacity` tokens in each of `batch` rows, with the type and device of `like` (a parameter)."""
+        shape = (config.layers, batch, capacity, config.key_heads, config.head_size)
+        lengths = torch.zeros(batch, dtype=torch.int64, device=like.device)
+        return cls(keys=like.new_zeros(shape), values=like.new_zeros(shape), lengths=lengths)
+
+    def extend(self, positions: Tensor) -> Tensor:
+        """Make room for tokens at `positions` (B, T); the mask by which they see all slots up to their own."""
+        self.used += positions.shape[1]
+        if self.used > self.keys.shape[2]:
+            raise ValueError(f"the cache has room for {self.keys.shape[2]} tokens, asked to hold {self.used}")
+        self.lengths = self.lengths + positions.shape[1]
+        slots = torch.arange(self.used, device=positions.device)
+        return (slots <= positions[..., None])[:, None]
+
+    def store(self, layer: int, positions: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Put one layer's new keys and values (B, T, K, C) at `positions`; all that the layer holds."""
+        rows = torch.arange(len(keys), device=keys.device)[:, None]
+        self.keys[layer][rows, positions] = keys.to(self.keys.dtype)
+        self.values[layer][rows, positions] = values.to(self.values.dtype)
+        return self.keys[layer, :, : self.used], self.values[layer, :, : self.used]
+
+    def rewind(self, lengths: Tensor) -> None:
+        """Forget all but the first `lengths` (B,) tokens of each row."""
+        self.lengths = lengths.to(self.lengths)
+        self.used = int(self.lengths.max())
+
+
+def initial_value(name: str, shape: torch.Size, config: ModelConfig, seed: int) -> Tensor:
+    """A new model's parameter, float32 on the CPU: a function of (seed, name, shape), whatever else exists.
+
+    Biases 0, norms 1, the rest normal with std `init_std`, except: projections into the residual stream (`o`, `down`)
+    init_std / sqrt(2 x layers), so that its variance does not grow with depth (Radford et al. 2019); learned positions
+    init_std / 2, as in GPT-2's code; padding rows of the vocabulary 0.
+    """
+    if name.endswith("bias"):
+        return torch.zeros(shape)
+    if "norm" in name:
+        return torch.ones(shape)
+    std = config.init_std
+    if name.endswith(("attention.o.weight", "mlp.down.weight")):
+        std /= math.sqrt(2 * config.layers)
+    elif name == "positions.weight":
+        std /= 2
+    key = int.from_bytes(hashlib.blake2b(f"{seed}:{name}".encode(), digest_size=8).digest(), "little") >> 1
+    value = torch.empty(shape).normal_(0, std, generator=torch.Generator().manual_seed(key))
+    if name in ("embed.weight", "head.weight"):
+        value[config.vocabulary :] = 0
+    return value
+
+
+def initialise(model: Transformer, seed: int) -> Transformer:
+    """Give every parameter of a plain (unsharded) model its `initial_value`."""
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.copy_(initial_value(name, parameter.shape, model.config, seed))
+    return model
+
+
+def new_model(config: ModelConfig, seed: int) -> Transformer:
+    """A plain model with new weights, float32 on the CPU."""
+    with torch.device("meta"):
+        model = Transformer(config)
+    return initialise(model.to_empty(device="cpu"), seed)
+
+
+def parameter_count(config: ModelConfig, *, embeddings: bool = True) -> int:
+    """Trainable numbers without vocabulary padding; without `embeddings` the blocks and last norm alone."""
+    with torch.device("meta"):
+        model = Transformer(config)
+    total = sum(parameter.numel() for parameter in model.parameters())
+    tables = sum(
+        p.numel() for name, p in model.named_parameters() if name.split(".")[0] in ("embed", "positions", "head")
+    )
+    if not embeddings:
+        return total - tables
+    padding = (config.padded_vocabulary - config.vocabulary) * config.width
+    return total - padding * (1 if config.tied else 2)
+
+
+def flops_per_token(config: ModelConfig, sequence_length: int) -> float:
+    """Floating-point operations of one trained token, forward and backward: 6N + 12 L H C T.
+
+    N are the weights of matrix products: blocks and head (once, if tied), not the look-ups of tokens and positions.
+    Attention counts every pair, without the half that the causal mask spares; recomputed activations do not count.
+    Source: Chowdhery et al. 2022, arXiv:2204.02311, appendix B.
+    """
+    attention = config.width * config.head_size * (2 * config.heads + 2 * config.key_heads)
+    mlp = config.width * config.mlp_size * (3 if config.type == "llama" else 2)
+    weights = config.layers * (attention + mlp) + config.width * config.vocabulary
+    return 6.0 * weights + 12.0 * config.layers * config.heads * config.head_size * sequence_length
