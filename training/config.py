@@ -222,6 +222,8 @@ class ValidationConfig:
 class ParallelConfig:
     """How the model is spread, cast and compiled; none of it changes what is learned beyond rounding."""
 
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto: CUDA where there is a GPU."""
     replicas: int = 1
     """HSDP: groups of processes that each hold a full copy. 1: parameters are sharded over all processes."""
     dtype: Literal["auto", "bfloat16", "float32"] = "auto"

@@ -97,8 +97,9 @@ class Transformer(nn.Module):
         x = self.norm(x)
         weight = self.embed.weight if self.head is None else self.head.weight
         if targets is None:
-            return F.linear(x, weight)[..., : self.config.vocabulary]
-        return self._nats(x, weight, targets, loss_chunk)
+            return F.linear(x, weight[: self.config.vocabulary])
+        # clone: FSDP hangs its backward hook on what a model returns, and a view would not keep it
+        return self._nats(x, weight, targets, loss_chunk).view(targets.shape).clone()
 
     def _positions(self, tokens: Tensor, document_ids: Tensor | None, cache: "KVCache | None") -> Tensor:
         steps = torch.arange(tokens.shape[1], device=tokens.device)
@@ -111,12 +112,12 @@ class Transformer(nn.Module):
         """Loss of each target; in chunks the logits are computed again in the backward pass (2DV FLOPs a token)."""
         rows, wanted, vocabulary = x.flatten(0, 1), targets.flatten(), self.config.vocabulary
         if chunk is None or chunk >= len(wanted):
-            return self.head_nats(rows, weight, wanted, vocabulary).view(targets.shape)
+            return self.head_nats(rows, weight, wanted, vocabulary)
         parts = [
             checkpoint(self.head_nats, part, weight, ids, vocabulary, use_reentrant=False)
             for part, ids in zip(torch.split(rows, chunk), torch.split(wanted, chunk), strict=True)
         ]
-        return torch.cat(parts).view(targets.shape)
+        return torch.cat(parts)
 
 
 class Block(nn.Module):
