@@ -21,7 +21,7 @@ class Record:
     warc_path: str = ""
     """The input's path as given."""
     warc_offset: int = 0
-    """Byte offset of the record's compressed member (of the record where the file is not compressed); of a row its number."""
+    """Byte offset of the record's compressed member (uncompressed: of the record); of a row its number."""
     warc_length: int = 0
     """Bytes of that member; of a row 1."""
     kind: Kind
@@ -34,7 +34,7 @@ class Record:
     body: bytes = b""
     """Payload of a response: transfer and content encodings undone. Empty in other kinds."""
     body_size: int | None = None
-    """Bytes known to be in the payload where the reader stopped before its end (bounds of size); None: `body` is whole."""
+    """Bytes of the payload, or at least so many, where the reader stopped short of its end; None: `body` is whole."""
     text: str | None = None
     """Text of a conversion or row."""
     language: str = ""
