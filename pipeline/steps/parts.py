@@ -7,7 +7,7 @@ refuses a part where that does not add up.
 import dataclasses
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -166,11 +166,20 @@ class PartWriter:
         if outcome.kind == "dropped" and outcome.extra is not None:
             self._extras.append({**outcome.extra, "stage": outcome.row["stage"], "reason": outcome.row["reason"]})  # type: ignore[index]
 
-    def publish(self, read: int | None = None, **notes: Any) -> Commit:
+    def publish(
+        self,
+        read: int | None = None,
+        *,
+        more_files: Sequence[FileEntry] = (),
+        more_counts: Mapping[str, int] | None = None,
+        notes: Mapping[str, Any] | None = None,
+    ) -> Commit:
         """Write the files, check that nothing was lost, and commit.
 
         Args:
             read: how many candidates entered, where the step before knows it.
+            more_files: what else the task published.
+            more_counts: what else it counted.
             notes: for the commit.
 
         Raises:
@@ -178,7 +187,7 @@ class PartWriter:
             TokenmillError: so many pages failed that the fault cannot be theirs.
         """
         numbers = {kind: len(rows) for kind, rows in self._rows.items()}
-        counts = {**self._counts, **numbers, "read": sum(numbers.values())}
+        counts = {**self._counts, **numbers, **(more_counts or {}), "read": sum(numbers.values())}
         if read is not None and read != counts["read"]:
             where = f"{self._files.step} {self._files.key}"
             raise IntegrityError(f"{where}: {read} candidates went in, {counts['read']} came out ({numbers})")
@@ -191,7 +200,11 @@ class PartWriter:
             files.append(self._write(f"steps/{self._files.step}/measured", self._extras, schema))
         seconds = {name: round(value, 6) for name, value in sorted(self._seconds.items())}
         commit = Commit(
-            key=self._files.key, files=tuple(files), counts=dict(sorted(counts.items())), seconds=seconds, notes=notes
+            key=self._files.key,
+            files=(*files, *more_files),
+            counts=dict(sorted(counts.items())),
+            seconds=seconds,
+            notes=notes or {},
         )
         return Ledger(self._out, self._files.step).commit(commit)
 
@@ -229,9 +242,3 @@ def to_table(rows: Sequence[Row], schema: pa.Schema) -> pa.Table:
 
 def _storable(value: Any) -> Any:
     return value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else value
-
-
-def part_paths(out: Path, commits: Iterable[Commit], folder: str) -> list[tuple[str, Path, int]]:
-    """(key, path, rows) of the documents parts that a step committed in `folder`."""
-    found = [(commit.key, commit.file(folder)) for commit in commits]
-    return [(key, out / entry.path, entry.rows or 0) for key, entry in found if entry]

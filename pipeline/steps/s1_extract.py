@@ -4,20 +4,17 @@ input -> records -> screen -> stages of `extract` -> steps/extract/documents, dr
 """
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pipeline.document import Drop, Stage
 from pipeline.engine.isolation import Begin, guarded
 from pipeline.engine.ledger import Commit
-from pipeline.engine.progress import Progress
-from pipeline.engine.runner import Runner
-from pipeline.engine.settings import PageLimits
-from pipeline.engine.tasks import run_tasks
 from pipeline.sources import read_records
+from pipeline.sources.listing import Input
 from pipeline.sources.record import Gap, Record
 from pipeline.sources.screen import Screen
+from pipeline.steps.context import Commits, Context, StageWork
 from pipeline.steps.parts import Chain, Outcome, PartFiles, PartWriter
 from pipeline.steps.tables import document_schema, dropped_row, place, quarantine_row, signals_type
 
@@ -30,15 +27,10 @@ class ExtractTask:
     """One input file."""
 
     key: str
-    out: Path
-    path: str
-    format: str
+    input: Input
     dump: str
     screen: Screen
-    stages: tuple[Stage, ...]
-    limits: PageLimits
-    isolate: bool
-    dropped_text: bool
+    work: StageWork
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -50,23 +42,29 @@ class Position:
     """Records (and gaps) at that offset that are done."""
 
 
-def run(runner: Runner, tasks: Sequence[ExtractTask], out: Path, progress: Progress) -> Mapping[str, Commit]:
-    """All commits of the step; see `run_tasks`."""
-    return run_tasks(runner, out, STEP, extract, tasks, progress)
+def run(context: Context, inputs: Sequence[Input], dump: str, screen: Screen, stages: tuple[Stage, ...]) -> Commits:
+    """The commits of the step, one per input; a task is called by the number of its input."""
+    work = context.stage_work(stages)
+    tasks = [
+        ExtractTask(key=f"{number:05d}", input=item, dump=dump, screen=screen, work=work)
+        for number, item in enumerate(inputs)
+    ]
+    return context.run(STEP, extract, tasks)
 
 
 def extract(task: ExtractTask) -> Commit:
     """Do one input file and commit it."""
-    schema = document_schema(signals_type(task.stages))
-    writer = PartWriter(task.out, PartFiles(step=STEP, key=task.key, documents=FOLDER, schema=schema))
-    for outcome in guarded(pages, task, task.limits, isolate=task.isolate):
+    work = task.work
+    schema = document_schema(signals_type(work.stages))
+    writer = PartWriter(work.out, PartFiles(step=STEP, key=task.key, documents=FOLDER, schema=schema))
+    for outcome in guarded(pages, task, work.limits, isolate=work.isolate):
         writer.add(outcome)
-    return writer.publish(input=task.path)
+    return writer.publish(notes={"input": task.input.path})
 
 
 def pages(task: ExtractTask, resume: Position | None, begin: Begin) -> Iterator[tuple[Position, Outcome]]:
     """The PageFunction of this step: one outcome per candidate, and one for the rest of the records."""
-    chain = Chain(STEP, task.stages, dropped_text=task.dropped_text)
+    chain = Chain(STEP, task.work.stages, dropped_text=task.work.dropped_text)
     counts: dict[str, int] = {}
     position = Position()
     for position, item in _items(task, resume or Position()):
@@ -86,7 +84,7 @@ def pages(task: ExtractTask, resume: Position | None, begin: Begin) -> Iterator[
 def _items(task: ExtractTask, start: Position) -> Iterator[tuple[Position, Record | Gap]]:
     """What the input holds from `start` on, each with the position after it."""
     passed, offset = 0, start.offset
-    for item in read_records(task.path, start=start.offset, format=task.format, dump=task.dump):
+    for item in read_records(task.input.path, start=start.offset, format=task.input.format, dump=task.dump):
         passed = passed + 1 if item.warc_offset == offset else 1
         offset = item.warc_offset
         if offset == start.offset and passed <= start.passed:

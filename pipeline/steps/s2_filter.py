@@ -4,16 +4,12 @@ Reads what step 1 committed and nothing else, so that a changed limit costs no e
 """
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
 from pipeline.document import Stage
 from pipeline.engine.isolation import Begin, guarded
 from pipeline.engine.ledger import Commit
-from pipeline.engine.progress import Progress
-from pipeline.engine.runner import Runner
-from pipeline.engine.settings import PageLimits
-from pipeline.engine.tasks import run_tasks
+from pipeline.steps.context import Commits, Context, Part, StageWork
 from pipeline.steps.parts import Chain, Outcome, PartFiles, PartWriter, run_documents
 from pipeline.steps.tables import document_schema, signals_type
 
@@ -26,30 +22,27 @@ class FilterTask:
     """One part of step 1."""
 
     key: str
-    out: Path
-    source: Path
-    rows: int
-    stages: tuple[Stage, ...]
-    limits: PageLimits
-    isolate: bool
-    dropped_text: bool
+    part: Part
+    work: StageWork
 
 
-def run(runner: Runner, tasks: Sequence[FilterTask], out: Path, progress: Progress) -> Mapping[str, Commit]:
-    """All commits of the step; see `run_tasks`."""
-    return run_tasks(runner, out, STEP, filter_part, tasks, progress)
+def run(context: Context, parts: Sequence[Part], stages: tuple[Stage, ...]) -> Commits:
+    """The commits of the step, one per part."""
+    work = context.stage_work(stages)
+    return context.run(STEP, filter_part, [FilterTask(key=part.key, part=part, work=work) for part in parts])
 
 
 def filter_part(task: FilterTask) -> Commit:
     """Do one part and commit it."""
-    schema = document_schema(signals_type(task.stages))
-    writer = PartWriter(task.out, PartFiles(step=STEP, key=task.key, documents=FOLDER, schema=schema))
-    for outcome in guarded(pages, task, task.limits, isolate=task.isolate):
+    work = task.work
+    schema = document_schema(signals_type(work.stages))
+    writer = PartWriter(work.out, PartFiles(step=STEP, key=task.key, documents=FOLDER, schema=schema))
+    for outcome in guarded(pages, task, work.limits, isolate=work.isolate):
         writer.add(outcome)
-    return writer.publish(read=task.rows)
+    return writer.publish(read=task.part.rows)
 
 
 def pages(task: FilterTask, resume: int | None, begin: Begin) -> Iterator[tuple[int, Outcome]]:
     """The PageFunction of this step."""
-    chain = Chain(STEP, task.stages, dropped_text=task.dropped_text)
-    return run_documents(task.source, resume or 0, begin, chain.run, chain)
+    chain = Chain(STEP, task.work.stages, dropped_text=task.work.dropped_text)
+    return run_documents(task.part.path, resume or 0, begin, chain.run, chain)

@@ -10,9 +10,12 @@ import pyarrow.parquet as pq
 
 from pipeline.document import Document, Drop, QualityStage, Stage
 from pipeline.stages import name_of
+from pipeline.storage.files import write_table
 
 Row = dict[str, Any]
 READ_BATCH = 256
+EMPTY_PART = "part-none.parquet"
+"""Written where a run dropped or quarantined nothing; the one part that no commit names."""
 
 DROPPED_SCHEMA = pa.schema(
     [
@@ -87,7 +90,7 @@ def document_schema(signals: pa.DataType, *, final: bool = False) -> pa.Schema:
 
 
 def document_row(doc: Document) -> Row:
-    """A documents row, without the columns of the last step."""
+    """A documents row, without `token_count`."""
     return {
         **place(doc),
         "date": doc.date,
@@ -98,6 +101,7 @@ def document_row(doc: Document) -> Row:
         "language_score": doc.language_score,
         "signals": doc.signals or None,
         "cluster_size": doc.cluster_size,
+        "pii_counts": list(doc.pii_counts.items()),
     }
 
 
@@ -125,6 +129,12 @@ def read_documents(path: Path, first_row: int = 0) -> Iterator[Document]:
             for values in batch.slice(max(0, first_row - row)).to_pylist():
                 yield _document(values)
         row += len(batch)
+
+
+def write_empty_part(folder: Path, schema: pa.Schema) -> None:
+    """Make sure that `folder` holds at least one part, so that readers of `part-*.parquet` find the columns."""
+    if not any(folder.glob("part-*.parquet")):
+        write_table(folder / EMPTY_PART, schema.empty_table())
 
 
 def _document(row: Row) -> Document:

@@ -1,0 +1,126 @@
+"""The beginning of a run: what identifies it, and whether an existing folder is the same run."""
+
+import concurrent.futures
+import dataclasses
+import datetime
+import importlib.metadata
+import platform
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pipeline
+from pipeline.config import PipelineConfig, named_files, resolved_config
+from pipeline.contract.config import differences, fingerprint
+from pipeline.contract.errors import ConfigError
+from pipeline.contract.manifest import sha256_file
+from pipeline.contract.run import InputFile, RunRecord
+from pipeline.sources.listing import Input
+
+# Another version of one of these may turn the same page into another text, or the same text into other ids.
+LIBRARIES = ("trafilatura", "resiliparse", "fastwarc", "lxml", "fasttext-numpy2-wheel", "presidio-analyzer", "ftfy",
+             "numpy", "pyarrow", "tokenizers", "datatrove")  # fmt: skip
+_MOST_SHOWN = 12
+
+
+def begin(config: PipelineConfig, out: Path, inputs: Sequence[Input]) -> RunRecord:
+    """The record of this run: a new folder's, or an existing folder's if it is the same run.
+
+    Raises:
+        ConfigError: the folder holds something else; the message names what changed.
+    """
+    old = RunRecord.read(out) if (out / "run.json").is_file() else None
+    if old is None and out.is_dir() and any(path.name not in {".lock", "logs"} for path in out.iterdir()):
+        raise ConfigError(str(out), "exists and is no run folder", mend="give another --output, or empty it")
+    new = _identify(config, inputs, old)
+    if old is not None:
+        _refuse_changes(out, old, new)
+        if old.state == "done":
+            return old
+        new = dataclasses.replace(new, started=old.started)
+    out.mkdir(parents=True, exist_ok=True)
+    new.write(out)
+    return new
+
+
+def now() -> str:
+    """The time, UTC, ISO 8601; for run.json alone: nothing else a run writes knows the time."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def _identify(config: PipelineConfig, inputs: Sequence[Input], old: RunRecord | None) -> RunRecord:
+    tree = resolved_config(config)
+    decides = {key: value for key, value in tree.items() if key != "run"}
+    files = {str(path): sha256_file(path) for path in sorted(set(named_files({**decides, "input": None})))}
+    found = _identify_inputs(inputs, old)
+    identity = {"config": _without_input(decides), "files": files, "versions": _versions(),
+                "inputs": [list(item.identity()) for item in found]}  # fmt: skip
+    return RunRecord(
+        version=pipeline.__version__, versions=_versions(), config=tree, fingerprint=fingerprint(identity),
+        seed=config.seed, inputs=tuple(found), files=files, state="running", started=now(),
+    )  # fmt: skip
+
+
+def _without_input(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """The inputs found stand for the patterns that found them."""
+    rest = {key: value for key, value in tree["input"].items() if key not in ("paths", "listing")}
+    return {**tree, "input": rest}
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": platform.python_version(), "tokenmill": pipeline.__version__}
+    for name in LIBRARIES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = "not installed"
+    return versions
+
+
+def _identify_inputs(inputs: Sequence[Input], old: RunRecord | None) -> list[InputFile]:
+    """Inputs with their SHA-256 (local) or etag; a local file unchanged since the last time is not read again."""
+    known = {item.path: item for item in old.inputs} if old else {}
+    with concurrent.futures.ThreadPoolExecutor() as pool:  # hashing releases the GIL
+        return list(pool.map(lambda item: _identify_input(item, known.get(item.path)), inputs))
+
+
+def _identify_input(item: Input, known: InputFile | None) -> InputFile:
+    path = Path(item.path)
+    if not path.is_file():
+        return InputFile(path=item.path, bytes=item.bytes, etag=item.etag)
+    status = path.stat()
+    if known and (known.bytes, known.modified) == (status.st_size, status.st_mtime_ns):
+        return known
+    return InputFile(path=item.path, bytes=status.st_size, sha256=sha256_file(path), modified=status.st_mtime_ns)
+
+
+def _refuse_changes(out: Path, old: RunRecord, new: RunRecord) -> None:
+    if old.fingerprint == new.fingerprint:
+        return
+    changes = [
+        *differences(_without_input(_decides(old)), _without_input(_decides(new))),
+        *(f"file {line}" for line in differences(dict(old.files), dict(new.files))),
+        *(f"version of {line}" for line in differences(dict(old.versions), dict(new.versions))),
+        *_input_changes(old.inputs, new.inputs),
+    ]
+    shown = "\n  ".join(
+        changes[:_MOST_SHOWN] + ([f"... {len(changes) - _MOST_SHOWN} more"] if len(changes) > _MOST_SHOWN else [])
+    )
+    mend = "give another --output for the new run, or undo the change to go on with this one"
+    raise ConfigError(str(out), f"holds a run with another config or input; what changed:\n  {shown}", mend=mend)
+
+
+def _decides(record: RunRecord) -> dict[str, Any]:
+    return {key: value for key, value in record.config.items() if key != "run"}
+
+
+def _input_changes(old: Sequence[InputFile], new: Sequence[InputFile]) -> list[str]:
+    before, after = {item.path: item for item in old}, {item.path: item for item in new}
+    gone = [f"input {path} is no longer there" for path in before if path not in after]
+    added = [f"input {path} is new" for path in after if path not in before]
+    changed = [
+        f"input {path} has changed ({before[path].bytes} -> {after[path].bytes} bytes)"
+        for path in after
+        if path in before and before[path].identity() != after[path].identity()
+    ]
+    return gone + added + changed

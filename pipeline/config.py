@@ -1,0 +1,139 @@
+"""The config of a build: what `configs/pipeline/*.yaml` may say.
+
+Everything but `run` decides what comes out, and is part of the run's fingerprint.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import pipeline.stages
+from pipeline.contract.config import Registry, apply_overrides, build, read_yaml, resolved
+from pipeline.contract.errors import ConfigError
+from pipeline.dedup.config import DedupConfig
+from pipeline.document import Stage
+from pipeline.engine.settings import RunSettings
+from pipeline.sources.listing import CrawlListing
+from pipeline.sources.screen import Screen
+from pipeline.tokens.train import Split
+
+_LONGEST_PATH = 4096
+VARIANTS: dict[type, Registry] = {cast(type, Stage): cast(Registry, pipeline.stages)}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class InputConfig:
+    """What to read."""
+
+    paths: tuple[str, ...] = ()
+    """Files, folders, globs, s3:// and https:// addresses; read in the order of their names."""
+    format: Literal["auto", "warc", "wet", "parquet", "jsonl"] = "auto"
+    """What the inputs are; `auto` goes by their names."""
+    dump: str = ""
+    """Name of the crawl, stored with every document."""
+    listing: CrawlListing | None = None
+    """Common Crawl's own list of a crawl's files, instead of paths."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class TrainTokenizer:
+    """A byte-level BPE trained on the surviving documents."""
+
+    vocabulary_size: int = 32_768
+    """Ids in all, end-of-text and the 256 bytes included."""
+    split: Split = "gpt2"
+    """How a text is cut into words before merging: as GPT-2 or as cl100k_base."""
+    max_bytes: int = 2_000_000_000
+    """Train on about this much text, chosen by hash of the document id, when there is more."""
+
+    def __post_init__(self) -> None:
+        if not 257 <= self.vocabulary_size <= 1 << 24:
+            raise ValueError(f"vocabulary_size: must be 257 to 16,777,216, got {self.vocabulary_size}")
+        if self.max_bytes < 1:
+            raise ValueError(f"max_bytes: must be at least 1, got {self.max_bytes}")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class TokenizeConfig:
+    """Step 4: scrub, decontaminate, encode, shuffle."""
+
+    stages: tuple[Stage, ...] = ()
+    """What still happens to a document once duplicates are gone: `pii`, `decontaminate`."""
+    tokenizer: str | None = None
+    """Path of a Hugging Face tokenizer.json. Give this or `train_tokenizer`."""
+    train_tokenizer: TrainTokenizer | None = None
+    """Train a byte-level BPE on the surviving documents instead; it is written to OUT/tokens/tokenizer.json."""
+    end_of_text: str | None = None
+    """The token that closes a document; null looks for the well-known names."""
+    tokens_per_shard: int = 100_000_000
+    """Tokens in a shard, about."""
+
+    def __post_init__(self) -> None:
+        if self.tokens_per_shard < 1:
+            raise ValueError(f"tokens_per_shard: must be at least 1, got {self.tokens_per_shard}")
+        if self.tokenizer and self.train_tokenizer:
+            raise ValueError("tokenizer and train_tokenizer: give one of the two, not both")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class PipelineConfig:
+    """One build: WARC files to token shards."""
+
+    input: InputConfig = InputConfig()
+    """What to read; `--input` overrides its paths."""
+    screen: Screen = Screen()
+    """Step 1, before any parsing: which records are pages, and how their bytes become characters."""
+    extract: tuple[Stage, ...] = ()
+    """Step 1: page to text. Stages run in the order given; put cheap ones first."""
+    filter: tuple[Stage, ...] = ()
+    """Step 2: quality rules. Rerun without extracting again."""
+    dedup: DedupConfig | None = DedupConfig()
+    """Step 3: exact and near duplicates; null keeps them all."""
+    tokenize: TokenizeConfig = TokenizeConfig()
+    """Step 4: documents to token shards."""
+    seed: int = 0
+    """Of the shuffle, and of every other choice by chance."""
+    run: RunSettings = RunSettings()
+    """Where and how the run is executed; never changes what comes out."""
+
+
+def load_config(
+    path: str | Path,
+    *,
+    overrides: Sequence[str] = (),
+    inputs: Sequence[str] = (),
+    output: str | None = None,
+    local: bool = False,
+) -> PipelineConfig:
+    """The config file at `path`, with what the command line changes.
+
+    Raises:
+        ConfigError: anything the file or an override says that cannot be run.
+    """
+    path = str(path)
+    tree = apply_overrides(read_yaml(path), overrides)
+    for section, key, value in (("input", "paths", list(inputs)), ("run", "output", output), ("run", "local", local)):
+        if value:
+            if not isinstance(tree.setdefault(section, {}) or {}, dict):
+                raise ConfigError(f"{path}: {section}", "expected a mapping of settings")
+            tree[section] = {**(tree[section] or {}), key: value}
+    return build(PipelineConfig, tree, path, VARIANTS)
+
+
+def resolved_config(config: PipelineConfig) -> dict[str, Any]:
+    """The config as plain data, every default written out."""
+    tree: dict[str, Any] = resolved(config, VARIANTS)
+    return tree
+
+
+def named_files(tree: Any) -> Iterator[Path]:
+    """The local files that a resolved config names (tokenizer, lists, benchmarks): their content matters too."""
+    if isinstance(tree, dict):
+        for value in tree.values():
+            yield from named_files(value)
+    elif isinstance(tree, list):
+        for value in tree:
+            yield from named_files(value)
+    elif isinstance(tree, str) and 0 < len(tree) < _LONGEST_PATH and Path(tree).is_file():
+        yield Path(tree)

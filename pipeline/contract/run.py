@@ -1,0 +1,95 @@
+"""`run.json`: what a run was given, and what came of it."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pipeline.contract.errors import InputError
+from pipeline.contract.manifest import read_json, write_json
+
+State = Literal["running", "done", "failed"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class InputFile:
+    """One input, as given."""
+
+    path: str
+    bytes: int | None = None
+    """Size; None where a server does not tell."""
+    sha256: str | None = None
+    etag: str | None = None
+    """Of remote inputs, instead of the SHA-256."""
+    modified: int | None = None
+    """Time of last change (ns since 1970) of a local file: unchanged, its SHA-256 need not be computed again."""
+
+    def identity(self) -> tuple[Any, ...]:
+        """Equal for equal content."""
+        return (self.path, self.bytes, self.sha256 or self.etag)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Totals:
+    """The conservation law: read = kept + sum(dropped) + quarantined."""
+
+    records: int = 0
+    """Every record met."""
+    read: int = 0
+    """Those that are candidates: responses, conversions, rows."""
+    kept: int = 0
+    quarantined: int = 0
+    tokens: int = 0
+    dropped: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    """`step.stage.reason` -> documents."""
+    gaps: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    """Stretches of input that were no record, by cause."""
+
+    @property
+    def balanced(self) -> bool:
+        """Whether the law holds."""
+        return self.read == self.kept + sum(self.dropped.values()) + self.quarantined
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class RunRecord:
+    """`run.json`."""
+
+    version: str
+    versions: Mapping[str, str]
+    """Of Python and of the libraries that the output depends on."""
+    config: Mapping[str, Any]
+    """As resolved: every default written out."""
+    fingerprint: str
+    """SHA-256 over all that the output depends on: config without `run`, the files it names, versions, inputs."""
+    seed: int
+    inputs: tuple[InputFile, ...]
+    files: Mapping[str, str]
+    """Files that the config names (tokenizer, lists, benchmarks) -> SHA-256."""
+    state: State
+    totals: Totals = Totals()
+    started: str | None = None
+    finished: str | None = None
+    error: str | None = None
+    """Why it failed, if it did."""
+
+    @classmethod
+    def read(cls, out: Path) -> "RunRecord":
+        """The record of a run folder.
+
+        Raises:
+            InputError: `out` is no run folder.
+        """
+        path = out / "run.json"
+        if not path.is_file():
+            raise InputError(str(out), "is not a run folder (it has no run.json)", mend="give the --output of a build")
+        tree = read_json(path)
+        try:
+            inputs = tuple(InputFile(**entry) for entry in tree["inputs"])
+            return cls(**{**tree, "inputs": inputs, "totals": Totals(**tree["totals"])})
+        except (KeyError, TypeError) as error:
+            raise InputError(str(path), f"is not a run record: {error}") from error
+
+    def write(self, out: Path) -> None:
+        """Write `out/run.json`, atomically."""
+        write_json(out / "run.json", dataclasses.asdict(self))

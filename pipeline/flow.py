@@ -1,0 +1,168 @@
+"""The main path: a config becomes a run folder.
+
+    build
+    ├── begin     refuse what does not fit an existing folder; write run.json
+    ├── extract   s1: inputs -> documents
+    ├── filter    s2: documents -> documents
+    ├── dedup     s3: documents -> documents
+    ├── tokenize  s4: documents -> OUT/documents, OUT/tokens
+    └── finish    add up, check that nothing was lost, write run.json and report.html
+
+Every step skips what it has committed before, so to resume is to build again.
+"""
+
+import contextlib
+import dataclasses
+import fcntl
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from pipeline.begin import begin, now
+from pipeline.config import PipelineConfig
+from pipeline.contract.errors import ConfigError, IntegrityError, UserError
+from pipeline.contract.run import RunRecord, Totals
+from pipeline.engine.ledger import Ledger, add_counts
+from pipeline.engine.progress import open_progress
+from pipeline.engine.runner import open_runner
+from pipeline.report import write_report
+from pipeline.sources.listing import Input, expand
+from pipeline.steps import s1_extract, s2_filter, s3_dedup, s4_tokenize
+from pipeline.steps.context import Commits, Context, parts_in
+from pipeline.steps.tables import DROPPED_SCHEMA, QUARANTINE_SCHEMA, signals_type, write_empty_part
+from pipeline.steps.tokenizer import tokenizer_for
+from pipeline.tokens.tokenizer import load_tokenizer
+
+STEPS = (s1_extract.STEP, s2_filter.STEP, s3_dedup.STEP, s4_tokenize.STEP)
+"""The steps that decide what becomes of a document, in order."""
+
+
+def build(config: PipelineConfig, *, quiet: bool = False) -> RunRecord:
+    """Run a build to its end, going on from whatever an earlier run of it committed.
+
+    Raises:
+        UserError: something in the config, the inputs or the folder has to be mended first.
+        IntegrityError: records were lost or doubled.
+    """
+    out, inputs = _check(config)
+    with _only_one(out):
+        record = begin(config, out, inputs)
+        if record.state == "done":
+            return record
+        try:
+            with open_runner(config.run) as runner, open_progress(quiet) as progress:
+                commits = _steps(
+                    config, inputs, Context(out=out, settings=config.run, runner=runner, progress=progress)
+                )
+            return _finish(config, out, record, commits)
+        except BaseException as error:
+            dataclasses.replace(record, state="failed", error=f"{type(error).__name__}: {error}").write(out)
+            raise
+
+
+def _check(config: PipelineConfig) -> tuple[Path, list[Input]]:
+    """What can be known to be wrong before anything is computed."""
+    if not config.run.output:
+        raise ConfigError("run.output", "no run folder is given", mend="add --output OUT")
+    inputs = expand(config.input.paths, format=config.input.format, listing=config.input.listing)
+    tokenize = config.tokenize
+    if tokenize.tokenizer:
+        load_tokenizer(tokenize.tokenizer, tokenize.end_of_text)
+    elif tokenize.train_tokenizer is None:
+        mend = "add --set tokenize.tokenizer=PATH/tokenizer.json, or train_tokenizer: {vocabulary_size: 32768}"
+        raise ConfigError("tokenize.tokenizer", "no tokenizer is given", mend=mend)
+    return Path(config.run.output).absolute(), inputs
+
+
+def _steps(config: PipelineConfig, inputs: Sequence[Input], context: Context) -> dict[str, Commits]:
+    """The four steps; each takes the parts that the one before committed."""
+    out = context.out
+
+    extracted = s1_extract.run(context, inputs, config.input.dump, config.screen, config.extract)
+    parts = parts_in(out, extracted.values(), s1_extract.FOLDER)
+
+    filtered = s2_filter.run(context, parts, config.filter)
+    parts = parts_in(out, filtered.values(), s2_filter.FOLDER)
+
+    signals = signals_type(config.filter)
+    deduped = s3_dedup.run(context, parts, config.dedup, signals)
+    parts = parts_in(out, deduped.values(), s3_dedup.FOLDER)
+
+    encoding = s4_tokenize.Encoding(
+        tokenizer=tokenizer_for(config.tokenize, out, parts, config.seed),
+        end_of_text=config.tokenize.end_of_text,
+        seed=config.seed,
+        tokens_per_shard=config.tokenize.tokens_per_shard,
+    )
+    tokenized = s4_tokenize.run(context, parts, config.tokenize.stages, signals, encoding)
+    return dict(zip(STEPS, (extracted, filtered, deduped, tokenized), strict=True))
+
+
+def _finish(config: PipelineConfig, out: Path, record: RunRecord, commits: Mapping[str, Commits]) -> RunRecord:
+    totals = add_up(commits)
+    if not totals.balanced:
+        dropped = sum(totals.dropped.values())
+        raise IntegrityError(
+            f"{totals.read} records read, but {totals.kept} kept + {dropped} dropped + {totals.quarantined} quarantined"
+        )
+    for folder, schema in (("dropped", DROPPED_SCHEMA), ("quarantine", QUARANTINE_SCHEMA)):
+        write_empty_part(out / folder, schema)
+    _sweep(out, keep_steps=config.run.keep_steps)
+    record = dataclasses.replace(record, state="done", totals=totals, finished=now(), error=None)
+    write_report(out, record)
+    record.write(out)
+    return record
+
+
+def add_up(commits: Mapping[str, Commits]) -> Totals:
+    """The totals of a run from the commits of its four steps."""
+    counts = {step: add_counts(done) for step, done in commits.items()}
+    first, last = counts[STEPS[0]], counts[STEPS[-1]]
+    dropped = {
+        f"{step}.{name.removeprefix('dropped.')}": number
+        for step, numbers in counts.items()
+        for name, number in numbers.items()
+        if name.startswith("dropped.")
+    }
+    return Totals(
+        records=first.get("records", 0),
+        read=first.get("read", 0),
+        kept=last.get("kept", 0),
+        quarantined=sum(numbers.get("quarantined", 0) for numbers in counts.values()),
+        tokens=last.get("tokens", 0),
+        dropped=dict(sorted(dropped.items())),
+        gaps={name.removeprefix("gaps."): number for name, number in first.items() if name.startswith("gaps.")},
+    )
+
+
+def read_commits(out: Path) -> dict[str, Commits]:
+    """The commits of the four steps of a run folder."""
+    return {step: Ledger(out, step).committed() for step in STEPS}
+
+
+def _sweep(out: Path, *, keep_steps: bool) -> None:
+    """Remove what killed attempts left behind and, if so configured, the intermediate documents."""
+    for path in out.rglob(".*.tmp"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    if not keep_steps:
+        for folder in (out / "steps").glob("*/*"):
+            if folder.name != "commits":
+                shutil.rmtree(folder)
+
+
+@contextlib.contextmanager
+def _only_one(out: Path) -> Iterator[None]:
+    """Two builds of one folder would do each other's work; the kernel frees the lock of a killed one."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        lock = (out / ".lock").open("w")
+    except OSError as error:
+        raise UserError(str(out), f"cannot be written: {error.strerror}", mend="give another --output") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(
+                str(out), "another build is running in this folder", mend="wait for it, or stop it"
+            ) from error
+        yield

@@ -1,0 +1,39 @@
+"""The table that a build ends with."""
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.contract.run import RunRecord
+
+_MOST_REASONS = 25
+
+
+def print_summary(record: RunRecord, out: Path, console: Console) -> None:
+    """Print what a run read, kept and dropped, for which reasons, and where to look."""
+    totals = record.totals
+    table = Table(title=f"{out} ({record.state})", title_justify="left", show_edge=False, pad_edge=False)
+    table.add_column("outcome")
+    table.add_column("documents", justify="right")
+    table.add_column("of read", justify="right")
+
+    def line(name: str, number: int, style: str = "") -> None:
+        table.add_row(name, f"{number:,}", f"{number / max(totals.read, 1):.1%}", style=style)
+
+    table.add_row("records", f"{totals.records:,}", "")
+    line("read (candidates)", totals.read)
+    reasons = sorted(totals.dropped.items(), key=lambda item: (-item[1], item[0]))
+    for reason, number in reasons[:_MOST_REASONS]:
+        line(f"  {reason}", number, "dim")
+    if len(reasons) > _MOST_REASONS:
+        rest = reasons[_MOST_REASONS:]
+        line(f"  {len(rest)} more reasons", sum(number for _, number in rest), "dim")
+    line("dropped", sum(totals.dropped.values()))
+    line("quarantined", totals.quarantined, "yellow" if totals.quarantined else "")
+    line("kept", totals.kept, "bold green")
+    for cause, number in totals.gaps.items():
+        table.add_row(f"gaps in the input: {cause}", f"{number:,}", "", style="yellow")
+    console.print(table)
+    console.print(f"[bold]{totals.tokens:,} tokens[/] in {out / 'tokens'}", highlight=False)
+    console.print(f"report: {out / 'report.html'}", highlight=False)

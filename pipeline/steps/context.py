@@ -1,0 +1,60 @@
+"""What every step is handed: the run folder, the settings, who runs tasks and who is told."""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from pipeline.document import Stage
+from pipeline.engine.ledger import Commit
+from pipeline.engine.progress import Progress
+from pipeline.engine.runner import Runner
+from pipeline.engine.settings import PageLimits, RunSettings
+from pipeline.engine.tasks import T, run_tasks
+
+Commits = Mapping[str, Commit]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Part:
+    """A file of documents that a step committed."""
+
+    key: str
+    path: Path
+    rows: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class StageWork:
+    """How a part's stages are run; the part of a task that Ray carries to the worker."""
+
+    out: Path
+    stages: tuple[Stage, ...]
+    limits: PageLimits
+    isolate: bool
+    dropped_text: bool
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Context:
+    """One run under way."""
+
+    out: Path
+    settings: RunSettings
+    runner: Runner
+    progress: Progress
+
+    def run(self, step: str, function: Callable[[T], Commit], tasks: Sequence[T]) -> Commits:
+        """The commits of all tasks of a step; see `run_tasks`."""
+        return run_tasks(self.runner, self.out, step, function, tasks, self.progress)
+
+    def stage_work(self, stages: tuple[Stage, ...]) -> StageWork:
+        """What the tasks of a step that runs `stages` share."""
+        settings = self.settings
+        return StageWork(out=self.out, stages=stages, limits=settings.page_limits, isolate=settings.isolate,
+                         dropped_text=settings.dropped_text)  # fmt: skip
+
+
+def parts_in(out: Path, commits: Iterable[Commit], folder: str) -> list[Part]:
+    """The documents parts that a step committed in `folder`."""
+    found = [(commit.key, commit.file(folder)) for commit in commits]
+    return [Part(key=key, path=out / entry.path, rows=entry.rows or 0) for key, entry in found if entry]

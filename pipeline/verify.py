@@ -1,0 +1,219 @@
+"""`tokenmill verify OUT`: every promise of the contract, checked against the bytes on disk."""
+
+import collections
+import dataclasses
+import hashlib
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipeline.contract.errors import TokenmillError
+from pipeline.contract.manifest import sha256_file
+from pipeline.contract.run import RunRecord
+from pipeline.contract.shards import ShardSet, open_shards
+from pipeline.engine.ledger import FileEntry, Ledger
+from pipeline.flow import add_up, read_commits
+from pipeline.sources import read_at
+from pipeline.steps.tables import EMPTY_PART
+
+PUBLISHED = ("documents", "dropped", "quarantine", "tokens")
+SAMPLE = 200
+_KEY_COLUMNS = ["warc_path", "warc_offset", "id"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Check:
+    """One promise: what was looked at, and what is wrong with it (nothing, if it holds)."""
+
+    name: str
+    looked_at: str
+    problems: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether the promise holds."""
+        return not self.problems
+
+
+Promise = Callable[[Path, RunRecord, int], tuple[str, list[str]]]
+
+
+def verify(out: Path, *, sample: int = SAMPLE) -> Iterator[Check]:
+    """Check a run folder, promise by promise.
+
+    Args:
+        out: the run folder.
+        sample: how many documents to read again through their WARC pointers.
+
+    Raises:
+        InputError: `out` is no run folder.
+    """
+    record = RunRecord.read(out)
+    promises: dict[str, Promise] = {
+        "the run is complete": _complete,
+        "nothing was lost": _conservation,
+        "every file is as committed": _files,
+        "no file is extra": _extra,
+        "tables say what run.json says": _tables,
+        "each candidate stands in one row": _unique,
+        "shards are as the manifest says": _shards,
+        "shards hold the documents": _shard_documents,
+        "pointers lead to their records": _pointers,
+    }
+    for name, promise in promises.items():
+        try:
+            looked_at, problems = promise(out, record, sample)
+        except (TokenmillError, OSError, pa.ArrowException, KeyError) as error:
+            looked_at, problems = "stopped", [f"{type(error).__name__}: {error}"]
+        yield Check(name, looked_at, tuple(problems))
+
+
+def _complete(out: Path, record: RunRecord, _: int) -> tuple[str, list[str]]:
+    problems = [] if record.state == "done" else [f"run.json says '{record.state}': run the same build again"]
+    problems += [f"{name} is missing" for name in (*PUBLISHED, "report.html") if not (out / name).exists()]
+    return f"state {record.state}", problems
+
+
+def _conservation(out: Path, record: RunRecord, _: int) -> tuple[str, list[str]]:
+    totals = record.totals
+    dropped = sum(totals.dropped.values())
+    looked_at = f"{totals.read} read = {totals.kept} kept + {dropped} dropped + {totals.quarantined} quarantined"
+    problems = [] if totals.balanced else [f"it does not add up: {looked_at}"]
+    if add_up(read_commits(out)) != totals:
+        problems.append("the commits of the steps add up to other totals than run.json's")
+    return looked_at, problems
+
+
+def _committed(out: Path) -> dict[str, FileEntry]:
+    """Every file that some task committed, by path."""
+    steps = [folder.parent.name for folder in sorted((out / "steps").glob("*/commits"))]
+    commits = [commit for step in steps for commit in Ledger(out, step).committed().values()]
+    return {entry.path: entry for commit in commits for entry in commit.files}
+
+
+def _files(out: Path, record: RunRecord, _: int) -> tuple[str, list[str]]:
+    committed = _committed(out)
+    kept = bool(record.config.get("run", {}).get("keep_steps", True))
+    entries = [entry for entry in committed.values() if kept or not entry.path.startswith("steps/")]
+    problems = []
+    for entry in entries:
+        path = out / entry.path
+        if not path.is_file():
+            problems.append(f"{entry.path} is missing")
+        elif path.stat().st_size != entry.bytes:
+            problems.append(f"{entry.path} has {path.stat().st_size} bytes, committed were {entry.bytes}")
+        elif sha256_file(path) != entry.sha256:
+            problems.append(f"{entry.path} has changed since it was committed (sha256 differs)")
+    if not entries:
+        problems.append("no commit names a file")
+    return f"{len(entries)} files, {sum(entry.bytes for entry in entries):,} bytes", problems
+
+
+def _extra(out: Path, _: RunRecord, __: int) -> tuple[str, list[str]]:
+    known = {*_committed(out), "tokens/manifest.json", "tokens/tokenizer.json"}
+    known |= {f"{folder}/{EMPTY_PART}" for folder in ("dropped", "quarantine")}
+    found = [path for folder in PUBLISHED for path in (out / folder).rglob("*") if path.is_file()]
+    names = [path.relative_to(out).as_posix() for path in found]
+    return f"{len(names)} files", [f"{name}: no task committed it" for name in names if name not in known]
+
+
+def _tables(out: Path, record: RunRecord, _: int) -> tuple[str, list[str]]:
+    totals = record.totals
+    documents = _read(out / "documents", ["token_count"])
+    dropped = _read(out / "dropped", ["step", "stage", "reason"])
+    quarantined = _read(out / "quarantine", ["cause"])
+    reasons = collections.Counter(".".join(row.values()) for row in dropped.to_pylist())
+    tokens = pc.sum(documents["token_count"]).as_py() or 0
+    pairs = {
+        "documents": (len(documents), totals.kept),
+        "tokens": (tokens, totals.tokens),
+        "quarantined": (len(quarantined), totals.quarantined),
+        **{f"dropped {name}": (reasons[name], totals.dropped.get(name, 0)) for name in {*reasons, *totals.dropped}},
+    }
+    problems = [
+        f"{name}: {found} in the tables, {said} in run.json" for name, (found, said) in pairs.items() if found != said
+    ]
+    return f"{len(documents)} + {len(dropped)} + {len(quarantined)} rows", sorted(problems)
+
+
+def _unique(out: Path, record: RunRecord, _: int) -> tuple[str, list[str]]:
+    tables = [_read(out / folder, _KEY_COLUMNS) for folder in PUBLISHED[:3]]
+    rows = [row for table in tables for row in table.to_pylist()]
+    hashes = np.array([_hash(row) for row in rows], dtype=np.uint64)
+    _, first, counts = np.unique(hashes, return_index=True, return_counts=True)
+    problems = [f"{rows[i]} stands in {count} rows" for i, count in zip(first, counts, strict=True) if count > 1]
+    if len(rows) != record.totals.read:
+        problems.append(f"{len(rows)} rows for {record.totals.read} candidates")
+    return f"{len(rows)} rows", problems
+
+
+def _hash(row: dict[str, object]) -> int:
+    text = "\0".join(str(row[name]) for name in _KEY_COLUMNS)
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
+
+
+def _shards(out: Path, record: RunRecord, _: int) -> tuple[str, list[str]]:
+    shards = open_shards(out / "tokens", check_hashes=True)
+    manifest, problems = shards.manifest, []
+    if manifest.tokens != record.totals.tokens:
+        problems.append(f"manifest.json says {manifest.tokens} tokens, run.json {record.totals.tokens}")
+    for name in ("tokens", "documents"):
+        total = sum(getattr(info, name) for info in manifest.shards)
+        if total != getattr(manifest, name):
+            problems.append(f"manifest.json: the shards' {name} add up to {total}, not {getattr(manifest, name)}")
+    if sha256_file(out / "tokens" / "tokenizer.json") != manifest.tokenizer.sha256:
+        problems.append("tokens/tokenizer.json is not the tokenizer that manifest.json names")
+    problems += [problem for shard in shards.shards for problem in _bad_ids(shards, shard.path.name)]
+    return f"{len(shards.shards)} shards, {manifest.tokens:,} tokens", problems
+
+
+def _bad_ids(shards: ShardSet, name: str) -> Iterator[str]:
+    tokenizer = shards.manifest.tokenizer
+    shard = next(shard for shard in shards.shards if shard.path.name == name)
+    if len(shard.tokens) == 0:
+        return
+    if int(shard.tokens.max()) >= tokenizer.vocabulary_size:
+        yield f"{name}: an id is beyond the vocabulary"
+    ends = shard.ends.astype(np.int64) - 1
+    if (np.diff(ends) <= 0).any() or (shard.tokens[ends] != tokenizer.end_of_text_id).any():
+        yield f"{name}: a document does not end with the end-of-text id"
+
+
+def _shard_documents(out: Path, _: RunRecord, __: int) -> tuple[str, list[str]]:
+    documents = _read(out / "documents", ["id", "token_count"]).to_pylist()
+    wanted = collections.Counter((row["id"], row["token_count"]) for row in documents)
+    shards = open_shards(out / "tokens").shards
+    rows = [row for shard in shards for row in shard.docs().to_pylist()]
+    found = collections.Counter((row["id"], row["length"]) for row in rows)
+    problems = [f"document {name} ({length} tokens) is in no shard" for name, length in wanted - found]
+    problems += [f"shards hold {name} ({length} tokens), documents/ do not" for name, length in found - wanted]
+    return f"{len(rows)} documents", problems
+
+
+def _pointers(out: Path, record: RunRecord, sample: int) -> tuple[str, list[str]]:
+    table = _read(out / "documents", ["id", "url", "warc_path", "warc_offset"])
+    chosen = sorted(random.Random(record.fingerprint).sample(range(len(table)), min(sample, len(table))))
+    problems = []
+    for row in table.take(pa.array(chosen, pa.int64())).to_pylist():
+        try:
+            found = read_at(row["warc_path"], row["warc_offset"], id=row["id"])
+        except TokenmillError as error:
+            problems.append(f"{row['warc_path']} at {row['warc_offset']}: {error}")
+            continue
+        if (found.id, found.url) != (row["id"], row["url"]):
+            problems.append(f"{row['warc_path']} at {row['warc_offset']}: holds {found.url}, not {row['url']}")
+    return f"{len(chosen)} documents read again", problems
+
+
+def _read(folder: Path, columns: list[str]) -> pa.Table:
+    paths = sorted(folder.glob("part-*.parquet"))
+    return (
+        pa.concat_tables([pq.read_table(path, columns=columns) for path in paths])
+        if paths
+        else pa.table({name: [] for name in columns})
+    )
