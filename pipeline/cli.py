@@ -79,9 +79,9 @@ def version(show: Annotated[bool, typer.Option("--version", help="Print the vers
 @app.command()
 def build(
     config: ConfigPath,
-    inputs: Inputs = [],  # noqa: B006 - typer copies it
+    inputs: Inputs = [],
     output: Output = None,
-    overrides: Overrides = [],  # noqa: B006
+    overrides: Overrides = [],
     local: Annotated[bool, typer.Option("--local", help="Without Ray, one task after another: for debugging.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
     as_json: AsJson = False,
@@ -182,7 +182,7 @@ def crawl(
 
 
 @config_app.command("show")
-def config_show(config: ConfigPath, overrides: Overrides = [], inputs: Inputs = [], output: Output = None) -> None:  # noqa: B006
+def config_show(config: ConfigPath, overrides: Overrides = [], inputs: Inputs = [], output: Output = None) -> None:
     """The config with every default written out, as YAML."""
     import yaml
 
@@ -219,7 +219,7 @@ def _resolved(config: Path, overrides: list[str], inputs: list[str], output: str
 @assets_app.command("fetch")
 def assets_fetch(
     names: Annotated[list[str], typer.Argument(help="Which; none means all the defaults need.")] = [],
-) -> None:  # noqa: B006
+) -> None:
     """Fetch models and lists once, checked by SHA-256; afterwards no command needs the network."""
     from pipeline.storage.assets import fetch
 

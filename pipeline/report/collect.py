@@ -1,0 +1,187 @@
+"""What the report shows, gathered from a run folder.
+
+Counts are exact: they come from the commits. Distributions and examples come from at most MAX_PARTS parts of each
+table, evenly spread, so that the report of a whole crawl takes no longer to write than that of one file.
+"""
+
+import collections
+import dataclasses
+import urllib.parse
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.contract.run import RunRecord
+from pipeline.engine.ledger import Commit, Ledger, add_counts
+
+STEPS = ("extract", "filter", "dedup", "tokenize")
+MAX_PARTS = 200
+EXAMPLES = 5
+_EXAMPLE_COLUMNS = ["step", "stage", "reason", "url", "value", "limit", "detail", "warc_path", "warc_offset"]
+_LENGTH_EDGES = (0, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FunnelStep:
+    """What entered a step and what came of it."""
+
+    name: str
+    read: int
+    kept: int
+    dropped: int
+    quarantined: int
+    tasks: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reason:
+    """One reason documents left, with a few that did."""
+
+    name: str
+    documents: int
+    examples: Sequence[Mapping[str, Any]]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class StageCost:
+    """CPU time of one stage over the documents that reached its step."""
+
+    name: str
+    seconds: float
+    documents: int
+
+    @property
+    def milliseconds(self) -> float:
+        """Mean CPU ms per document that entered the step."""
+        return 1000 * self.seconds / max(self.documents, 1)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ReportData:
+    """Everything on the page."""
+
+    record: RunRecord
+    out: str
+    funnel: Sequence[FunnelStep]
+    reasons: Sequence[Reason]
+    languages: Sequence[tuple[str, int]]
+    domains: Sequence[tuple[str, int]]
+    lengths: Sequence[tuple[str, int]]
+    clusters: Sequence[tuple[str, int]]
+    pii: Sequence[tuple[str, int]]
+    causes: Sequence[tuple[str, int]]
+    quarantined: Sequence[Mapping[str, Any]]
+    costs: Sequence[StageCost]
+    samples: Sequence[Mapping[str, Any]]
+    partial: bool
+    """Whether distributions come from a sample of the parts."""
+
+
+def collect(out: Path, record: RunRecord) -> ReportData:
+    """Gather the report of a run that has committed its four steps."""
+    commits = {step: Ledger(out, step).committed() for step in STEPS}
+    documents, partial = _sample(out / "documents", ["url", "language", "cluster_size", "pii_counts", "token_count"])
+    quarantine, _ = _sample(out / "quarantine", ["url", "stage", "cause", "seconds", "warc_path", "warc_offset"])
+    rows = documents.to_pylist()
+    pii: collections.Counter[str] = collections.Counter()
+    for row in rows:
+        pii.update(dict(row["pii_counts"] or []))
+    return ReportData(
+        record=record,
+        out=out.name,
+        funnel=[_funnel_step(step, commits[step]) for step in STEPS],
+        reasons=_reasons(out, record),
+        languages=_most_common(row["language"] or "unknown" for row in rows),
+        domains=_most_common(_host(row["url"]) for row in rows),
+        lengths=_histogram([row["token_count"] for row in rows]),
+        clusters=_cluster_sizes([row["cluster_size"] for row in rows]),
+        pii=pii.most_common(),
+        causes=_most_common(row["cause"] for row in quarantine.to_pylist()),
+        quarantined=quarantine.slice(0, 20).to_pylist(),
+        costs=[cost for step in STEPS for cost in _costs(step, commits[step])],
+        samples=_sample_texts(out / "documents"),
+        partial=partial,
+    )
+
+
+def _funnel_step(name: str, commits: Mapping[str, Commit]) -> FunnelStep:
+    counts = add_counts(commits)
+    dropped = sum(number for key, number in counts.items() if key.startswith("dropped."))
+    get = counts.get
+    return FunnelStep(name, get("read", 0), get("kept", 0), dropped, get("quarantined", 0), len(commits))
+
+
+def _costs(step: str, commits: Mapping[str, Commit]) -> Iterator[StageCost]:
+    seconds: collections.Counter[str] = collections.Counter()
+    for commit in commits.values():
+        seconds.update(commit.seconds)
+    entered = add_counts(commits).get("read", 0)
+    for name, value in sorted(seconds.items(), key=lambda item: -item[1]):
+        yield StageCost(f"{step}.{name}", value, entered)
+
+
+def _reasons(out: Path, record: RunRecord) -> list[Reason]:
+    examples: dict[str, list[dict[str, Any]]] = collections.defaultdict(list)
+    for path in _spread(sorted((out / "dropped").glob("part-*.parquet"))):
+        for row in pq.read_table(path, columns=_EXAMPLE_COLUMNS).to_pylist():
+            name = f"{row['step']}.{row['stage']}.{row['reason']}"
+            if len(examples[name]) < EXAMPLES:
+                examples[name].append(row)
+    ranked = sorted(record.totals.dropped.items(), key=lambda item: (-item[1], item[0]))
+    return [Reason(name, number, examples[name]) for name, number in ranked]
+
+
+def _sample(folder: Path, columns: list[str]) -> tuple[pa.Table, bool]:
+    paths = sorted(folder.glob("part-*.parquet"))
+    chosen = _spread(paths)
+    tables = [pq.read_table(path, columns=columns) for path in chosen]
+    return (pa.concat_tables(tables) if tables else pa.table({name: [] for name in columns})), len(chosen) < len(paths)
+
+
+def _spread(paths: Sequence[Path]) -> list[Path]:
+    """At most MAX_PARTS of the paths, evenly spread."""
+    step = max(1, -(-len(paths) // MAX_PARTS))
+    return list(paths[::step])
+
+
+def _sample_texts(folder: Path, number: int = 8, characters: int = 600) -> list[dict[str, Any]]:
+    """The beginnings of a few documents, from parts evenly spread."""
+    paths = sorted(folder.glob("part-*.parquet"))
+    found: list[dict[str, Any]] = []
+    for path in paths[:: max(1, len(paths) // number)][:number]:
+        rows = pq.read_table(path, columns=["url", "text", "language", "token_count"])
+        wanted = max(1, number // max(1, len(paths)))
+        for row in rows.slice(0, wanted).to_pylist():
+            found.append({**row, "text": row["text"][:characters], "more": len(row["text"]) > characters})
+    return found
+
+
+def _most_common(values: Iterator[str] | Any, number: int = 15) -> list[tuple[str, int]]:
+    counter = collections.Counter(values)
+    return sorted(counter.items(), key=lambda item: (-item[1], item[0]))[:number]
+
+
+def _host(url: str) -> str:
+    try:
+        return urllib.parse.urlsplit(url).hostname or "(no host)"
+    except ValueError:
+        return "(no host)"
+
+
+def _histogram(lengths: Sequence[int]) -> list[tuple[str, int]]:
+    counts = [0] * len(_LENGTH_EDGES)
+    for length in lengths:
+        counts[max(i for i, edge in enumerate(_LENGTH_EDGES) if length >= edge)] += 1
+    names = [f"{low:,}-{high:,}" for low, high in zip(_LENGTH_EDGES, _LENGTH_EDGES[1:], strict=False)]
+    return list(zip([*names, f"{_LENGTH_EDGES[-1]:,}+"], counts, strict=True))
+
+
+def _cluster_sizes(sizes: Sequence[int]) -> list[tuple[str, int]]:
+    edges = ((1, 1), (2, 2), (3, 4), (5, 9), (10, 99), (100, 999), (1000, None))
+    named = [
+        (str(low) if low == high else f"{low:,}-{high:,}" if high else f"{low:,}+", low, high) for low, high in edges
+    ]
+    return [(name, sum(low <= size and (high is None or size <= high) for size in sizes)) for name, low, high in named]

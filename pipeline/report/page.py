@@ -1,0 +1,51 @@
+"""Renders OUT/report.html: everything inline, everything that came from a page escaped."""
+
+import json
+from pathlib import Path
+
+import jinja2
+import yaml
+
+from pipeline.contract.run import RunRecord
+from pipeline.report.collect import ReportData, collect
+from pipeline.storage.files import write_atomic
+
+_TEMPLATE = "report.html.j2"
+# Colours of what became of documents; readable on light and dark, and for the colour-blind.
+COLOURS = {"kept": "var(--kept)", "dropped": "var(--dropped)", "quarantined": "var(--quarantined)"}
+
+
+def render(out: Path, record: RunRecord) -> Path:
+    """Write the report of a run and return its path."""
+    path = out / "report.html"
+    write_atomic(path, page(collect(out, record)).encode("utf-8", "replace"))
+    return path
+
+
+def page(data: ReportData) -> str:
+    """The page as HTML."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("pipeline.report", ""), autoescape=True, undefined=jinja2.StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters.update(number=_number, share=_share, measured=_measured)
+    config = {key: value for key, value in data.record.config.items()}
+    text = yaml.safe_dump(json.loads(json.dumps(config)), sort_keys=False, allow_unicode=True)
+    return environment.get_template(_TEMPLATE).render(data=data, record=data.record, totals=data.record.totals,
+                                                      config=text, dropped=sum(data.record.totals.dropped.values()))  # fmt: skip
+
+
+def _number(value: float) -> str:
+    return f"{value:,}"
+
+
+def _share(part: float, whole: float) -> str:
+    """`12.9%`, with as many digits as small shares need."""
+    share = 100 * part / whole if whole else 0.0
+    return f"{share:.1f}%" if share >= 1 or share == 0 else f"{share:.2g}%"
+
+
+def _measured(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:.4g}"
