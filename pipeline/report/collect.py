@@ -6,6 +6,7 @@ table, evenly spread, so that the report of a whole crawl takes no longer to wri
 
 import collections
 import dataclasses
+import itertools
 import urllib.parse
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -175,7 +176,7 @@ def _histogram(lengths: Sequence[int]) -> list[tuple[str, int]]:
     counts = [0] * len(_LENGTH_EDGES)
     for length in lengths:
         counts[max(i for i, edge in enumerate(_LENGTH_EDGES) if length >= edge)] += 1
-    names = [f"{low:,}-{high:,}" for low, high in zip(_LENGTH_EDGES, _LENGTH_EDGES[1:], strict=False)]
+    names = [f"{low:,}-{high:,}" for low, high in itertools.pairwise(_LENGTH_EDGES)]
     return list(zip([*names, f"{_LENGTH_EDGES[-1]:,}+"], counts, strict=True))
 
 

@@ -11,8 +11,6 @@ from pipeline.report.collect import ReportData, collect
 from pipeline.storage.files import write_atomic
 
 _TEMPLATE = "report.html.j2"
-# Colours of what became of documents; readable on light and dark, and for the colour-blind.
-COLOURS = {"kept": "var(--kept)", "dropped": "var(--dropped)", "quarantined": "var(--quarantined)"}
 
 
 def render(out: Path, record: RunRecord) -> Path:
@@ -29,10 +27,11 @@ def page(data: ReportData) -> str:
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     environment.filters.update(number=_number, share=_share, measured=_measured)
-    config = {key: value for key, value in data.record.config.items()}
-    text = yaml.safe_dump(json.loads(json.dumps(config)), sort_keys=False, allow_unicode=True)
-    return environment.get_template(_TEMPLATE).render(data=data, record=data.record, totals=data.record.totals,
-                                                      config=text, dropped=sum(data.record.totals.dropped.values()))  # fmt: skip
+    config = json.loads(json.dumps(data.record.config))
+    text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
+    dropped = sum(data.record.totals.dropped.values())
+    values = {"data": data, "record": data.record, "totals": data.record.totals, "config": text, "dropped": dropped}
+    return environment.get_template(_TEMPLATE).render(values)
 
 
 def _number(value: float) -> str:
