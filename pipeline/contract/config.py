@@ -113,7 +113,7 @@ def resolved(config: Any, variants: Variants | None = None) -> Any:
     variants = variants or {}
     if dataclasses.is_dataclass(config) and not isinstance(config, type):
         fields = {
-            field.name: resolved(getattr(config, field.name), variants)
+            key_of(field): resolved(getattr(config, field.name), variants)
             for field in dataclasses.fields(config)
             if field.init and not field.name.startswith("_")
         }
@@ -161,6 +161,11 @@ def field_docs(cls: type) -> dict[str, str]:
                 if isinstance(text, str):
                     docs[field.target.id] = " ".join(text.split())
     return docs
+
+
+def key_of(field: "dataclasses.Field[Any]") -> str:
+    """How a field is written in YAML: its name, or `class` for a field that Python makes us call `class_`."""
+    return field.name.removesuffix("_")
 
 
 def hints(cls: type) -> dict[str, Any]:
@@ -342,23 +347,24 @@ def _variant(registry: Registry, value: Any, where: str, path: str, variants: Va
 def _dataclass(cls: type, value: Any, where: str, path: str, variants: Variants) -> Any:
     if not isinstance(value, dict):
         raise _wrong("a mapping of settings", value, where, path)
-    fields = {field.name: field for field in dataclasses.fields(cls) if field.init and not field.name.startswith("_")}
+    fields = {key_of(field): field for field in dataclasses.fields(cls) if field.init and field.name[0] != "_"}
     for key in value:
         if key not in fields:
             raise ConfigError(_place(where, path), f"unknown field '{key}'", known=sorted(fields),
                               mend=nearest(str(key), fields))  # fmt: skip
     annotations = _hints(cls)
     prefix = f"{path}." if path else ""
-    arguments = {key: _value(annotations[key], item, where, prefix + key, variants) for key, item in value.items()}
+    arguments = {
+        fields[key].name: _value(annotations[fields[key].name], item, where, prefix + key, variants)
+        for key, item in value.items()
+    }
     missing = [
         name
         for name, field in fields.items()
-        if name not in arguments
-        and field.default is dataclasses.MISSING
-        and field.default_factory is dataclasses.MISSING
+        if name not in value and field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
     ]
     if missing:
-        doc = field_docs(cls).get(missing[0])
+        doc = field_docs(cls).get(fields[missing[0]].name)
         raise ConfigError(_place(where, prefix + missing[0]), "is required and not given", mend=doc)
     try:
         return cls(**arguments)

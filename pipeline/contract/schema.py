@@ -6,7 +6,7 @@ import typing
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Union, get_args, get_origin
 
-from pipeline.contract.config import Variants, field_docs, hints, resolved
+from pipeline.contract.config import Variants, field_docs, hints, key_of, resolved
 
 _SCALARS = {bool: "boolean", int: "integer", float: "number", str: "string"}
 
@@ -52,8 +52,8 @@ def _object(cls: type, variants: Variants) -> dict[str, Any]:
         if field.default is not dataclasses.MISSING:
             entry["default"] = resolved(field.default, variants)
         elif field.default_factory is dataclasses.MISSING:
-            required.append(field.name)
-        properties[field.name] = entry
+            required.append(key_of(field))
+        properties[key_of(field)] = entry
     summary = (cls.__doc__ or "").strip().split("\n")[0]
     return {"type": "object", "description": summary, "properties": properties, "required": required,
             "additionalProperties": False}  # fmt: skip

@@ -1,0 +1,97 @@
+"""Run one of datatrove's own blocks, unchanged, as a stage."""
+
+import contextlib
+import dataclasses
+import functools
+import importlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.document import Document, Drop
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Datatrove:
+    """A filter, formatter or any other block that turns one document into one document or none.
+
+    The block sees datatrove's Document: text, id, and the metadata url, date, dump, language, language_score,
+    warc_path. What it drops is dropped for the reason it gives its exclusion writer. Text it changed is taken over.
+    """
+
+    class_: str
+    """Dotted path of the block, such as `datatrove.pipeline.filters.GopherQualityFilter`."""
+    args: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """Its constructor's arguments by name; `exclusion_writer` is ours."""
+
+    def __post_init__(self) -> None:
+        if not all(part.isidentifier() for part in self.class_.split(".")) or "." not in self.class_:
+            raise ValueError(f"class: must be a dotted path such as package.module.Class, got '{self.class_}'")
+        if "exclusion_writer" in self.args:
+            raise ValueError("args.exclusion_writer: cannot be set; dropped documents go to OUT/dropped")
+        _block(self.class_, json.dumps(dict(self.args), sort_keys=True))
+
+    def __call__(self, doc: Document) -> Document | Drop:
+        """Run the block over this one document."""
+        block, dropped = _block(self.class_, json.dumps(dict(self.args), sort_keys=True))
+        dropped.reasons.clear()
+        kept = list(block.run(iter([_theirs(doc)]), rank=0, world_size=1))
+        if len(kept) > 1:
+            raise TypeError(f"{self.class_} made {len(kept)} documents of one; a stage makes one or none")
+        if kept:
+            return doc.but(text=kept[0].text)
+        return Drop(dropped.reasons[0] if dropped.reasons else "dropped")
+
+
+class _Reasons:
+    """Stands where datatrove expects an exclusion writer, and remembers why a document left."""
+
+    def __init__(self) -> None:
+        self.reasons: list[str] = []
+
+    def __enter__(self) -> "_Reasons":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def write(self, document: Any, *_: Any, **__: Any) -> None:
+        """Called by the block for each document it drops."""
+        self.reasons.append(str(document.metadata.get("filter_reason", "dropped")))
+
+
+@functools.lru_cache(maxsize=32)
+def _block(path: str, args: str) -> tuple[Any, _Reasons]:
+    """The block, made once per process.
+
+    Raises:
+        ValueError: there is no such class, or it does not take these arguments.
+    """
+    module, _, name = path.rpartition(".")
+    try:
+        cls = getattr(importlib.import_module(module), name)
+        block = cls(**json.loads(args))
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"class: '{path}' cannot be imported: {error}") from error
+    except TypeError as error:
+        raise ValueError(f"args: {error}") from error
+    if not callable(getattr(block, "run", None)):
+        raise ValueError(f"class: '{path}' is no datatrove block (it has no `run`)")
+    reasons = _Reasons()
+    with contextlib.suppress(AttributeError):  # only filters have one
+        block.exclusion_writer = reasons
+    return block, reasons
+
+
+def _theirs(doc: Document) -> Any:
+    from datatrove.data import Document as TheirDocument
+
+    metadata = {
+        "url": doc.url,
+        "date": doc.date.isoformat() if doc.date else "",
+        "dump": doc.dump,
+        "language": doc.language,
+        "language_score": doc.language_score,
+        "warc_path": doc.warc_path,
+    }
+    return TheirDocument(text=doc.text, id=doc.id, metadata=metadata)
