@@ -5,7 +5,8 @@ import re
 from pathlib import Path
 
 import pytest
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers.processors import TemplateProcessing
 
 from pipeline.contract.errors import InputError
 from training.chat import (
@@ -28,26 +29,9 @@ HARMLESS = [
 ]
 
 
-def byte_tokenizer() -> Tokenizer:
-    """256 bytes and <|endoftext|> = 256: the id of an ASCII character can be read off a table."""
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet(), key=_byte_of)
-    tokenizer = Tokenizer(models.BPE({letter: number for number, letter in enumerate(alphabet)}, []))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens(["<|endoftext|>"])
-    return tokenizer
-
-
-def _byte_of(letter: str) -> int:
-    """The byte a letter of the byte-level alphabet stands for: printable Latin-1 is itself, the rest moved up."""
-    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    moved = [byte for byte in range(256) if byte not in printable]
-    return ord(letter) if ord(letter) < 256 else moved[ord(letter) - 256]
-
-
-@pytest.fixture(scope="module")
-def chat() -> ChatFormat:
-    return ChatFormat.of(add_chat_tokens(byte_tokenizer()), 256)
+@pytest.fixture
+def chat(byte_tokenizer: Tokenizer) -> ChatFormat:
+    return ChatFormat.of(add_chat_tokens(byte_tokenizer), 256)
 
 
 @pytest.fixture(scope="module")
@@ -55,11 +39,11 @@ def gpt2(shared_data: Path) -> Tokenizer:
     return add_chat_tokens(Tokenizer.from_file(str(shared_data / "tokenizer" / "gpt2-tokenizer.json")))
 
 
-def test_chat_tokens_follow_the_vocabulary_and_are_added_once(chat: ChatFormat) -> None:
-    tokenizer = add_chat_tokens(byte_tokenizer())
+def test_chat_tokens_follow_the_vocabulary_and_are_added_once(chat: ChatFormat, byte_tokenizer: Tokenizer) -> None:
+    tokenizer = add_chat_tokens(byte_tokenizer)
     assert [tokenizer.token_to_id(token) for token in CHAT_TOKENS] == [257, 258, 259, 260, 261, 262]
     assert add_chat_tokens(tokenizer).get_vocab_size() == 263
-    assert byte_tokenizer().get_vocab_size() == 257
+    assert byte_tokenizer.get_vocab_size() == 257
     assert chat.role_ids == {"system": 257, "user": 258, "assistant": 259, "tool": 260}
     assert (chat.end_of_turn_id, chat.pad_id, chat.bos_id) == (261, 262, 256)
     assert chat.stop_ids == {256, 261}
@@ -116,10 +100,8 @@ def test_special_names_in_a_message_are_plain_text(chat: ChatFormat) -> None:
     assert special == [256, 258, 261, 259, 261]
 
 
-def test_exactly_one_bos_though_the_tokenizer_would_add_one(chat: ChatFormat) -> None:
-    from tokenizers.processors import TemplateProcessing
-
-    tokenizer = byte_tokenizer()
+def test_exactly_one_bos_though_the_tokenizer_would_add_one(byte_tokenizer: Tokenizer) -> None:
+    tokenizer = byte_tokenizer
     tokenizer.post_processor = TemplateProcessing(single="<|endoftext|> $A", special_tokens=[("<|endoftext|>", 256)])
     assert tokenizer.encode("i").ids == [256, 105]
     rendered = ChatFormat.of(add_chat_tokens(tokenizer), 256).render([Message("user", "i"), Message("assistant", "k")])
@@ -181,9 +163,9 @@ def test_open_end_leaves_the_last_message_to_be_continued() -> None:
     assert render_text(turns, "", open_end=True) == "<|user|>Hi<|end_turn|><|assistant|>Well"
 
 
-def test_a_tokenizer_without_chat_tokens_is_named() -> None:
+def test_a_tokenizer_without_chat_tokens_is_named(byte_tokenizer: Tokenizer) -> None:
     with pytest.raises(InputError, match=r"has no chat tokens \(<\|system\|>"):
-        ChatFormat.of(byte_tokenizer(), 256)
+        ChatFormat.of(byte_tokenizer, 256)
 
 
 def test_a_chat_token_that_is_an_ordinary_word_is_refused() -> None:
@@ -192,8 +174,8 @@ def test_a_chat_token_that_is_an_ordinary_word_is_refused() -> None:
         add_chat_tokens(tokenizer)
 
 
-def test_a_tokenizer_that_splits_messages_unlike_the_whole_is_refused() -> None:
-    tokenizer = byte_tokenizer()
+def test_a_tokenizer_that_splits_messages_unlike_the_whole_is_refused(byte_tokenizer: Tokenizer) -> None:
+    tokenizer = byte_tokenizer
     check_tokenizer(add_chat_tokens(tokenizer), ChatFormat.of(add_chat_tokens(tokenizer), 256))
     letters = json.loads(tokenizer.to_str())["model"]["vocab"]
     vocabulary = {"▁": 0, "<unk>": 1, **{letter: number + 2 for number, letter in enumerate(letters)}}

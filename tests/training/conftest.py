@@ -1,0 +1,46 @@
+"""Small models and tokenizers for the tests of training."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+from training.config import ModelConfig
+from training.model import Transformer, new_model
+
+
+def _byte_of(letter: str) -> int:
+    """The byte a letter of the byte-level alphabet stands for: printable Latin-1 is itself, the rest moved up."""
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    moved = [byte for byte in range(256) if byte not in printable]
+    return ord(letter) if ord(letter) < 256 else moved[ord(letter) - 256]
+
+
+@pytest.fixture
+def byte_tokenizer() -> Tokenizer:
+    """256 bytes, then <|endoftext|> = 256: the ids of ASCII text can be read off a table."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet(), key=_byte_of)
+    tokenizer = Tokenizer(models.BPE({letter: number for number, letter in enumerate(alphabet)}, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens(["<|endoftext|>"])
+    return tokenizer
+
+
+@pytest.fixture
+def random_model() -> Callable[..., Transformer]:
+    """Builds a small model whose every parameter, norms and biases too, is random and matters."""
+
+    def build(**fields: Any) -> Transformer:
+        shape = {"layers": 2, "width": 32, "heads": 4, "context_length": 48, "vocabulary_size": 263, "init_std": 0.3}
+        model = new_model(ModelConfig(**{**shape, **fields}), seed=5)
+        generator = torch.Generator().manual_seed(6)
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if "norm" in name or name.endswith("bias"):
+                    parameter.normal_(1.0 if name.endswith("weight") else 0.0, 0.3, generator=generator)
+        return model.eval().requires_grad_(False)
+
+    return build

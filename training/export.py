@@ -1,0 +1,289 @@
+"""A checkpoint as a Hugging Face model folder.
+
+    llama -> LlamaForCausalLM        gpt2 -> GPT2LMHeadModel
+
+Both families are shaped as their Hugging Face twins, so export only renames: rotary weights already have the
+rotate-half layout; GPT-2's linear layers are stored transposed there (Conv1D) with q, k and v in one matrix. Rows that
+pad the vocabulary are left out, and so is the head where it is tied. `parity.json` says how far transformers' log
+probabilities of fixed prompts are from ours.
+"""
+
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from pipeline.contract.errors import InputError, IntegrityError
+from pipeline.contract.manifest import write_json
+from training.chat import END_OF_TURN, PAD, template
+from training.config import ModelConfig
+from training.model import Transformer
+from training.vocabulary import Vocabulary
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+Dtype = Literal["float32", "bfloat16", "float16"]
+SHARD_BYTES = 5_000_000_000
+"""Above this the tensors are spread over several files, as transformers does."""
+PARITY_PROMPTS = ("", "The", "Water boils at", "def add(a, b):\n    return", "1 2 3 4 5 6 7 8")
+PARITY_LIMIT = 1e-3
+"""Largest difference of a float32 log probability that is rounding and not a mistake."""
+
+_LLAMA_BLOCK = {
+    "attention.q": "self_attn.q_proj", "attention.k": "self_attn.k_proj", "attention.v": "self_attn.v_proj",
+    "attention.o": "self_attn.o_proj", "mlp.gate": "mlp.gate_proj", "mlp.up": "mlp.up_proj",
+    "mlp.down": "mlp.down_proj", "attention_norm": "input_layernorm", "mlp_norm": "post_attention_layernorm",
+}  # fmt: skip
+_GPT2_BLOCK = {"attention.o": "attn.c_proj", "mlp.up": "mlp.c_fc", "mlp.down": "mlp.c_proj"}
+
+
+def write_hf(
+    model: Transformer,
+    vocabulary: Vocabulary,
+    output: Path,
+    *,
+    dtype: Dtype = "float32",
+    shard_bytes: int = SHARD_BYTES,
+) -> Path:
+    """Write `output`, whole or not at all.
+
+    Args:
+        model: on any device, unsharded.
+        vocabulary: its tokenizer.
+        output: a folder that does not exist, or is empty.
+        dtype: of the stored tensors.
+        shard_bytes: the most that one tensor file holds.
+
+    Raises:
+        InputError: `output` holds something; the shape has no twin in transformers.
+    """
+    config = hf_config(model.config, vocabulary, dtype)
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise InputError(str(output), "exists and is not empty", mend="export to a new folder")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    partial = output.with_name(f".{output.name}.{uuid.uuid4().hex}.tmp")
+    partial.mkdir()
+    try:
+        write_tensors(dict(hf_tensors(model.state_dict(), model.config)), partial, DTYPES[dtype], shard_bytes)
+        write_json(partial / "config.json", config)
+        write_json(partial / "generation_config.json", generation_config(vocabulary))
+        write_tokenizer(vocabulary, model.config.context_length, partial)
+        if output.exists():
+            output.rmdir()
+        partial.rename(output)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return output
+
+
+def hf_config(config: ModelConfig, vocabulary: Vocabulary, dtype: Dtype) -> dict[str, Any]:
+    """`config.json`, in the words of transformers 5 and of version 4 where they differ.
+
+    Raises:
+        InputError: the shape has no twin in transformers.
+    """
+    if config.width % config.heads or (config.type == "gpt2" and config.head_size != config.width // config.heads):
+        problem = f"width {config.width} with {config.heads} heads of {config.head_size} has no twin in transformers"
+        raise InputError("model", problem)
+    common = {
+        "vocab_size": config.vocabulary,
+        "tie_word_embeddings": config.tied,
+        "initializer_range": config.init_std,
+        "bos_token_id": vocabulary.end_of_text_id,
+        "eos_token_id": vocabulary.stop_ids[0],
+        "pad_token_id": vocabulary.pad_id,
+        "dtype": dtype,
+        "torch_dtype": dtype,
+    }
+    return {**common, **(_gpt2_config(config) if config.type == "gpt2" else _llama_config(config))}
+
+
+def _llama_config(config: ModelConfig) -> dict[str, Any]:
+    return {
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "hidden_size": config.width,
+        "intermediate_size": config.mlp_size,
+        "num_hidden_layers": config.layers,
+        "num_attention_heads": config.heads,
+        "num_key_value_heads": config.key_heads,
+        "head_dim": config.head_size,
+        "hidden_act": "silu",
+        "max_position_embeddings": config.context_length,
+        "rms_norm_eps": config.norm_epsilon,
+        "rope_theta": config.rope_theta,
+        "rope_parameters": {"rope_type": "default", "rope_theta": config.rope_theta},
+        "attention_bias": False,
+        "attention_dropout": 0.0,
+        "mlp_bias": False,
+        "use_cache": True,
+    }
+
+
+def _gpt2_config(config: ModelConfig) -> dict[str, Any]:
+    return {
+        "architectures": ["GPT2LMHeadModel"],
+        "model_type": "gpt2",
+        "n_embd": config.width,
+        "n_inner": config.mlp_size,
+        "n_layer": config.layers,
+        "n_head": config.heads,
+        "n_positions": config.context_length,
+        "n_ctx": config.context_length,
+        "activation_function": "gelu_new",
+        "layer_norm_epsilon": config.norm_epsilon,
+        "attn_pdrop": 0.0,
+        "embd_pdrop": 0.0,
+        "resid_pdrop": 0.0,
+        "use_cache": True,
+    }
+
+
+def generation_config(vocabulary: Vocabulary) -> dict[str, Any]:
+    """`generation_config.json`: every id at which generation stops."""
+    stops = vocabulary.stop_ids
+    return {
+        "bos_token_id": vocabulary.end_of_text_id,
+        "eos_token_id": stops if len(stops) > 1 else stops[0],
+        "pad_token_id": vocabulary.pad_id if vocabulary.chat else vocabulary.end_of_text_id,
+    }
+
+
+def hf_tensors(state: Mapping[str, Tensor], config: ModelConfig) -> Iterator[tuple[str, Tensor]]:
+    """Our tensors under transformers' names, shapes and layout; padding rows and a tied head left out."""
+    gpt2, rows = config.type == "gpt2", config.vocabulary
+    yield "transformer.wte.weight" if gpt2 else "model.embed_tokens.weight", state["embed.weight"][:rows]
+    if gpt2:
+        yield "transformer.wpe.weight", state["positions.weight"]
+    for layer in range(config.layers):
+        prefix = f"blocks.{layer}."
+        block = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+        yield from _gpt2_block(block, layer, config) if gpt2 else _llama_block(block, layer)
+    last = "transformer.ln_f" if gpt2 else "model.norm"
+    yield f"{last}.weight", state["norm.weight"]
+    if gpt2:
+        yield f"{last}.bias", state["norm.bias"]
+    if not config.tied:
+        yield "lm_head.weight", state["head.weight"][:rows]
+
+
+def _llama_block(block: Mapping[str, Tensor], layer: int) -> Iterator[tuple[str, Tensor]]:
+    for ours, theirs in _LLAMA_BLOCK.items():
+        yield f"model.layers.{layer}.{theirs}.weight", block[f"{ours}.weight"]
+
+
+def _gpt2_block(block: Mapping[str, Tensor], layer: int, config: ModelConfig) -> Iterator[tuple[str, Tensor]]:
+    prefix = f"transformer.h.{layer}."
+    for kind in ("weight", "bias"):
+        yield f"{prefix}ln_1.{kind}", block[f"attention_norm.{kind}"]
+        yield f"{prefix}ln_2.{kind}", block[f"mlp_norm.{kind}"]
+        parts = [block[f"attention.{part}.{kind}"] for part in "qkv"]
+        parts[1:] = [_every_head(part, config) for part in parts[1:]]
+        yield f"{prefix}attn.c_attn.{kind}", torch.cat(parts).T if kind == "weight" else torch.cat(parts)
+        for ours, theirs in _GPT2_BLOCK.items():
+            value = block[f"{ours}.{kind}"]
+            yield f"{prefix}{theirs}.{kind}", value.T if kind == "weight" else value
+
+
+def _every_head(projection: Tensor, config: ModelConfig) -> Tensor:
+    """Keys or values repeated for each query head that shares them: transformers' GPT-2 has no grouped heads."""
+    heads = projection.reshape(config.key_heads, config.head_size, *projection.shape[1:])
+    return heads.repeat_interleave(config.heads // config.key_heads, dim=0).flatten(0, 1)
+
+
+def write_tensors(tensors: Mapping[str, Tensor], folder: Path, dtype: torch.dtype, shard_bytes: int) -> None:
+    """`model.safetensors`, or numbered parts with their index."""
+    groups = _shards({name: value.numel() * dtype.itemsize for name, value in tensors.items()}, shard_bytes)
+    names: dict[str, str] = {}
+    for number, group in enumerate(groups, 1):
+        many = len(groups) > 1
+        file = f"model-{number:05d}-of-{len(groups):05d}.safetensors" if many else "model.safetensors"
+        part = {name: tensors[name].detach().to("cpu", dtype).contiguous() for name in group}
+        save_file(part, folder / file, metadata={"format": "pt"})
+        names |= dict.fromkeys(group, file)
+    if len(groups) > 1:
+        total = sum(value.numel() * dtype.itemsize for value in tensors.values())
+        index = {"metadata": {"total_size": total}, "weight_map": dict(sorted(names.items()))}
+        write_json(folder / "model.safetensors.index.json", index)
+
+
+def _shards(sizes: Mapping[str, int], limit: int) -> list[list[str]]:
+    """Names in order, a new shard begun where the next tensor would go over `limit` bytes."""
+    shards: list[list[str]] = [[]]
+    room = limit
+    for name, size in sizes.items():
+        if size > room and shards[-1]:
+            shards.append([])
+            room = limit
+        shards[-1].append(name)
+        room -= size
+    return shards
+
+
+def write_tokenizer(vocabulary: Vocabulary, context_length: int, folder: Path) -> None:
+    """tokenizer.json, tokenizer_config.json, special_tokens_map.json, and the chat template of a chat model."""
+    end = vocabulary.end_of_text
+    special = {"bos_token": end, "eos_token": END_OF_TURN if vocabulary.chat else end, "unk_token": end}
+    if vocabulary.chat:
+        special["pad_token"] = PAD
+    tree = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_max_length": context_length,
+        "clean_up_tokenization_spaces": False,
+        **special,
+    }
+    vocabulary.tokenizer.save(str(folder / "tokenizer.json"))
+    write_json(folder / "special_tokens_map.json", special)
+    if vocabulary.chat:
+        (folder / "chat_template.jinja").write_text(template(), encoding="utf-8")
+        tree["chat_template"] = template()  # older readers look for it here
+    write_json(folder / "tokenizer_config.json", tree)
+
+
+@torch.inference_mode()
+def log_probabilities(model: Any, prompts: Sequence[Sequence[int]]) -> list[list[float]]:
+    """The log probability of each id of each prompt after the first, for our model or transformers'."""
+    found = []
+    for ids in prompts:
+        output = model(torch.tensor([ids], device=next(model.parameters()).device))
+        logits = output if isinstance(output, Tensor) else output.logits
+        scores = logits[0, :-1].float().log_softmax(-1)
+        found.append(scores.gather(1, torch.tensor(ids[1:], device=scores.device)[:, None])[:, 0].tolist())
+    return found
+
+
+def certify(model: Transformer, vocabulary: Vocabulary, folder: Path, dtype: Dtype) -> float | None:
+    """Load the exported folder with transformers, compare, and write `parity.json`.
+
+    Returns:
+        The largest difference of a log probability, or None without transformers.
+
+    Raises:
+        IntegrityError: the difference is not rounding (checked for float32).
+    """
+    limit = model.config.context_length
+    prompts = [[vocabulary.end_of_text_id, *vocabulary.encode(text)][:limit] for text in PARITY_PROMPTS]
+    prompts = [ids for ids in prompts if len(ids) > 1]
+    ours = log_probabilities(model.eval(), prompts)
+    theirs, reader = _with_transformers(folder, prompts)
+    pairs = [(a, b) for one, two in zip(ours, theirs or [], strict=False) for a, b in zip(one, two, strict=True)]
+    worst = max((abs(a - b) for a, b in pairs), default=None)
+    certificate = {"reader": reader, "dtype": dtype, "largest_difference": worst}
+    write_json(folder / "parity.json", {**certificate, "prompts": prompts, "log_probabilities": ours})
+    if worst is not None and dtype == "float32" and worst > PARITY_LIMIT:
+        raise IntegrityError(f"{folder}: transformers' log probabilities differ from ours by {worst:.3g}")
+    return worst
+
+
+def _with_transformers(folder: Path, prompts: Sequence[Sequence[int]]) -> tuple[list[list[float]] | None, str | None]:
+    try:
+        import transformers
+    except ImportError:
+        return None, None
+    # from_pretrained returns the model in evaluation mode.
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
+    return log_probabilities(model, prompts), f"transformers {transformers.__version__}"
