@@ -1,0 +1,58 @@
+"""What counts as a duplicate, and which one stays."""
+
+import dataclasses
+from typing import Literal
+
+Keep = Literal["earliest", "longest"]
+Scope = Literal["dump", "global", "language"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class MinHashConfig:
+    """Near-duplicates by MinHash and locality-sensitive hashing; FineWeb's parameters."""
+
+    ngram: int = 5
+    """Words in a shingle."""
+    bands: int = 14
+    """Two documents are candidates when all hashes of one band agree: at Jaccard similarity s with probability
+    1 - (1 - s^rows)^bands, for the defaults 0.56 at 0.70, 0.77 at 0.75, 0.92 at 0.80, 0.99 at 0.85."""
+    rows: int = 8
+    """Hashes in a band."""
+    seed: int = 1
+    """Chooses the hash functions."""
+    min_shingles: int = 1
+    """Documents with fewer shingles have no near-duplicates (exact ones they may have)."""
+
+    def __post_init__(self) -> None:
+        for name in ("ngram", "bands", "rows", "min_shingles"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: must be at least 1, got {getattr(self, name)}")
+        if self.bands * self.rows > 4096:
+            raise ValueError(f"bands: {self.bands} bands of {self.rows} rows are {self.bands * self.rows} hashes; "
+                             "at most 4096 are possible")  # fmt: skip
+        if not 0 <= self.seed < 1 << 63:
+            raise ValueError(f"seed: must be at least 0 and below 2^63, got {self.seed}")
+
+    @property
+    def hashes(self) -> int:
+        """Hash functions in a signature."""
+        return self.bands * self.rows
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class DedupConfig:
+    """Duplicates are joined into clusters (transitively), and one document of each cluster is kept."""
+
+    exact: bool = True
+    """Join documents whose normalized text is the same (128-bit hash)."""
+    minhash: MinHashConfig | None = MinHashConfig()
+    """Join near-duplicates; null joins exact ones alone."""
+    scope: Scope = "dump"
+    """Compare documents of the same dump only (FineWeb), of the same language only (FineWeb2), or all (global)."""
+    keep: Keep = "earliest"
+    """Which document of a cluster stays: the earliest by date (those without a date come last) or the one with the
+    longest text. Ties go to the smallest id."""
+
+    def __post_init__(self) -> None:
+        if not self.exact and self.minhash is None:
+            raise ValueError("exact: false and minhash: null leave nothing to do; write `dedup: null` to skip the step")

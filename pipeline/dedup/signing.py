@@ -1,0 +1,80 @@
+"""What is stored of a group of documents so that they can be compared without their texts.
+
+Arrays of a signature file (n documents, of which m have enough shingles):
+    digest.key, digest.low, digest.row, digest.samples   128-bit digest of the text, a sorted run of n rows
+    band.key, band.row, band.samples                     band hashes, a sorted run of m * bands rows
+    order                                                (n,) uint64: smaller is kept
+    sketch                                               (n, hashes) uint8
+"""
+
+import datetime
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.dedup.config import DedupConfig
+from pipeline.dedup.minhash import band_hashes, salt, signatures, sketches
+from pipeline.dedup.runs import run_arrays
+from pipeline.dedup.shingles import U64, shingle
+
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+_MICROSECOND = datetime.timedelta(microseconds=1)
+_NO_DATE = 2**64 - 1
+
+
+class Signer:
+    """Collects the documents of a group, batch by batch."""
+
+    def __init__(self, config: DedupConfig) -> None:
+        self._config = config
+        self._digests: list[U64] = [np.empty((0, 2), np.uint64)]
+        self._bands: list[U64] = []
+        self._rows: list[npt.NDArray[np.int64]] = []
+        self._sketches: list[npt.NDArray[np.uint8]] = []
+        self._orders: list[U64] = [np.empty(0, np.uint64)]
+        self.documents = 0
+
+    def add(self, texts: Sequence[str], dates: Sequence[datetime.datetime | None], scopes: Sequence[str]) -> None:
+        """Add documents; `scopes` says with which others they are compared (those of the same scope)."""
+        minhash = self._config.minhash
+        found = shingle(texts, minhash.ngram if minhash else 1)
+        salts = _salts(scopes)
+        self._digests.append(found.digests ^ salts[:, None])
+        if self._config.keep == "longest":
+            self._orders.append(np.array([_NO_DATE - len(text) for text in texts], np.uint64))
+        else:
+            self._orders.append(np.array([order_by_date(date) for date in dates], np.uint64))
+        if minhash:
+            signature = signatures(found.shingles, found.offsets, minhash)
+            enough = np.flatnonzero(np.diff(found.offsets) >= minhash.min_shingles)
+            self._bands.append(band_hashes(signature[enough], minhash, salts[enough]))
+            self._rows.append(enough + self.documents)
+            self._sketches.append(sketches(signature))
+        self.documents += len(texts)
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """The arrays of the signature file."""
+        digests = np.concatenate(self._digests)
+        every = np.arange(self.documents, dtype=np.uint64)
+        found = run_arrays("digest", digests[:, 0], every, digests[:, 1]) | {"order": np.concatenate(self._orders)}
+        minhash = self._config.minhash
+        if minhash and self._bands:
+            bands, rows = np.concatenate(self._bands), np.concatenate(self._rows).astype(np.uint64)
+            found |= run_arrays("band", bands.reshape(-1), np.repeat(rows, minhash.bands))
+            found["sketch"] = np.concatenate(self._sketches)
+        return found
+
+
+def order_by_date(date: datetime.datetime | None) -> int:
+    """Microseconds since the year 1970, moved up so that earlier dates stay above 0; no date is later than any."""
+    if date is None:
+        return _NO_DATE
+    aware = date if date.tzinfo else date.replace(tzinfo=datetime.UTC)
+    return (1 << 62) + (aware - _EPOCH) // _MICROSECOND
+
+
+def _salts(scopes: Sequence[str]) -> U64:
+    known = {scope: salt(scope) for scope in set(scopes)}
+    return np.array([known[scope] for scope in scopes], np.uint64)
