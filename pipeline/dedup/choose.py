@@ -5,7 +5,7 @@ is gone through twice, group by group: once for the best document of each cluste
 member is to it. Memory depends on the number of clusters, not on how many members one of them has.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -75,10 +75,10 @@ def choose(members: Sequence[Path], bucket: int, path: Path, budget: int) -> int
     Returns:
         Clusters in the bucket.
     """
-    winners = _winners((_batch(file, bucket) for file in members), max(1, budget // MEMBER_BYTES // 2))
+    winners = _winners(members, bucket, max(1, budget // MEMBER_BYTES // 2))
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, VERDICTS) as writer:
-        for file in members:
-            writer.write_batch(_one_batch(_judge(_batch(file, bucket), winners)))
+        for group in range(len(members)):
+            writer.write_batch(_one_batch(_judge(_members(members, group, bucket), winners)))
     return len(winners)
 
 
@@ -92,27 +92,32 @@ def _batch(file: Path, number: int) -> pa.Table:
         return pa.Table.from_batches([reader.get_batch(number)])
 
 
+def _members(files: Sequence[Path], group: int, bucket: int) -> pa.Table:
+    table = _batch(files[group], bucket)
+    return table.append_column("group", pa.array(np.full(len(table), group, np.int64)))
+
+
 def _one_batch(table: pa.Table) -> pa.RecordBatch:
     batches = table.combine_chunks().to_batches()
     return batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema)
 
 
-def _winners(tables: Iterator[pa.Table], most: int) -> pa.Table:
-    """The best member of each cluster, sorted by root, with the size of its cluster."""
-    best: pa.Table | None = None
-    waiting: list[pa.Table] = []
-    for table in tables:
-        counted = table.append_column("size", pa.array(np.ones(len(table), np.int64))).drop_columns("row")
-        waiting.append(counted)
-        if sum(map(len, waiting)) >= most:
-            best, waiting = _best([best, *waiting] if best else waiting), []
-    return _best([best, *waiting] if best else waiting)
+def _winners(files: Sequence[Path], bucket: int, most: int) -> pa.Table:
+    """The best member of each cluster, sorted by root, with the size of its cluster; about `most` rows at a time."""
+    found: list[pa.Table] = []
+    for group in range(len(files)):
+        table = _members(files, group, bucket)
+        found.append(table.append_column("size", pa.array(np.ones(len(table), np.int64))))
+        if sum(map(len, found[1:])) >= most:
+            found = [_best(found)]
+    return _best(found)
 
 
 def _best(tables: Sequence[pa.Table]) -> pa.Table:
-    """The first of each root by order and id; `size` adds up."""
+    """The first of each root by order and id (and, for one id given twice, by place); `size` adds up."""
     table = pa.concat_tables(tables)
-    table = table.take(pc.sort_indices(table, sort_keys=[(name, "ascending") for name in ("root", "order", "id")]))
+    keys = [(name, "ascending") for name in ("root", "order", "id", "group", "row")]
+    table = table.take(pc.sort_indices(table, sort_keys=keys))
     roots = table["root"].to_numpy()
     first = np.ones(len(roots), np.bool_)
     first[1:] = roots[1:] != roots[:-1]
@@ -129,7 +134,7 @@ def _judge(members: pa.Table, winners: pa.Table) -> pa.Table:
         jaccard = np.where(same, np.float32(1), estimated_jaccard(_bytes(members["sketch"]), _bytes(theirs["sketch"])))
     else:
         jaccard = same.astype(np.float32)
-    is_kept = pc.equal(members["id"], theirs["id"])
+    is_kept = pc.and_(pc.equal(members["group"], theirs["group"]), pc.equal(members["row"], theirs["row"]))
     kept = pc.if_else(is_kept, pa.scalar(None, pa.string()), theirs["id"])
     sizes = np.minimum(theirs["size"].to_numpy(), 2**31 - 1).astype(np.int32)
     columns = [members["row"], kept, pa.array(jaccard), pa.array(same), pa.array(sizes)]

@@ -1,0 +1,133 @@
+"""The end of step 3: what the verdicts on clusters do to one part of documents."""
+
+import dataclasses
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipeline.contract.errors import IntegrityError
+from pipeline.dedup.choose import read_verdicts
+from pipeline.document import Drop
+from pipeline.engine.ledger import Commit, FileEntry, Ledger
+from pipeline.steps.context import Part
+from pipeline.steps.parts import PartFiles, to_table
+from pipeline.steps.tables import DROPPED_SCHEMA, Row, document_schema, dropped_row
+from pipeline.storage.files import FileInfo, write_atomic, write_table
+
+STEP = "dedup"
+FOLDER = f"steps/{STEP}/documents"
+READ_ROWS = 1024
+PLACE = ("id", "url", "warc_path", "warc_offset")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class RemoveTask:
+    """One part of step 2."""
+
+    key: str
+    out: Path
+    part: Part
+    group: int
+    """The group of parts it belongs to."""
+    first_row: int
+    """Documents of the group that lie in the parts before it."""
+    verdicts: tuple[Path, ...]
+    signals: pa.DataType
+    dropped_text: bool
+
+    @property
+    def files(self) -> PartFiles:
+        """Where the part goes."""
+        return PartFiles(step=STEP, key=self.key, documents=FOLDER, schema=document_schema(self.signals))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class KeepTask:
+    """One part of step 2 that stays as it is."""
+
+    key: str
+    out: Path
+    part: Part
+
+
+def remove_duplicates(task: RemoveTask) -> Commit:
+    """Write the part's survivors, with their cluster sizes, and what was dropped; commit."""
+    start = time.process_time()
+    dropped: list[Row] = []
+    numbers = {"kept": 0, "represented": 0, "clusters": 0}
+    documents = task.files.name(FOLDER)
+    info = write_table(task.out / documents, _survivors(task, dropped, numbers), schema=task.files.schema)
+    entries = [_entry(documents, info, numbers["kept"])]
+    if dropped:
+        name = task.files.name("dropped")
+        entries.append(_entry(name, write_table(task.out / name, to_table(dropped, DROPPED_SCHEMA)), len(dropped)))
+    counts = {**numbers, "read": numbers["kept"] + len(dropped), "dropped": len(dropped), "quarantined": 0}
+    for row in dropped:
+        reason = f"dropped.{row['stage']}.{row['reason']}"
+        counts[reason] = counts.get(reason, 0) + 1
+    if counts["read"] != task.part.rows:
+        raise IntegrityError(f"{STEP} {task.key}: {task.part.rows} documents went in, {counts['read']} came out")
+    seconds = {"total": round(time.process_time() - start, 6)}
+    commit = Commit(key=task.key, files=tuple(entries), counts=dict(sorted(counts.items())), seconds=seconds)
+    return Ledger(task.out, STEP).commit(commit)
+
+
+def keep_part(task: KeepTask) -> Commit:
+    """Pass a part on as it is, and commit."""
+    name = f"{FOLDER}/part-{task.key}.parquet"
+    info = write_atomic(task.out / name, lambda path: shutil.copyfile(task.part.path, path))
+    rows = task.part.rows
+    counts = {"read": rows, "kept": rows, "dropped": 0, "quarantined": 0}
+    return Ledger(task.out, STEP).commit(Commit(key=task.key, files=(_entry(name, info, rows),), counts=counts))
+
+
+def _survivors(task: RemoveTask, dropped: list[Row], numbers: dict[str, int]) -> Iterator[pa.Table]:
+    """The documents that stay, batch by batch; the others go to `dropped`, and what is counted to `numbers`."""
+    verdicts = read_verdicts(task.verdicts, task.group)
+    rows = verdicts["row"].to_numpy().astype(np.int64) - task.first_row
+    first = 0
+    with pq.ParquetFile(task.part.path) as source:
+        for batch in source.iter_batches(READ_ROWS):
+            table = pa.Table.from_batches([batch])
+            low, high = np.searchsorted(rows, [first, first + len(table)]).tolist()
+            kept, gone = _apply(table, rows[low:high] - first, verdicts.slice(low, high - low), task.dropped_text)
+            dropped += gone
+            numbers["kept"] += len(kept)
+            sizes = kept["cluster_size"].to_numpy()
+            numbers["represented"] += int(sizes.sum())
+            numbers["clusters"] += int((sizes > 1).sum())
+            first += len(table)
+            yield kept.select(task.files.schema.names).cast(task.files.schema)
+
+
+def _apply(table: pa.Table, rows: np.ndarray, verdicts: pa.Table, dropped_text: bool) -> tuple[pa.Table, list[Row]]:
+    """(survivors, dropped rows) of a table whose rows at `rows` have verdicts."""
+    stays = verdicts["kept"].is_null().to_numpy(zero_copy_only=False)
+    sizes = table["cluster_size"].to_numpy().copy()
+    sizes[rows[stays]] = verdicts["cluster_size"].to_numpy()[stays]
+    survives = np.ones(len(table), np.bool_)
+    survives[rows[~stays]] = False
+    at = table.schema.get_field_index("cluster_size")
+    kept = table.set_column(at, "cluster_size", pa.array(sizes, pa.int32())).filter(pa.array(survives))
+    columns = [*PLACE, "text"] if dropped_text else list(PLACE)
+    places = table.select(columns).take(pa.array(rows[~stays])).to_pylist()
+    gone = verdicts.filter(pc.is_valid(verdicts["kept"])).to_pylist()
+    return kept, [_dropped(place, verdict) for place, verdict in zip(places, gone, strict=True)]
+
+
+def _dropped(place: Row, verdict: Row) -> Row:
+    """A row of `dropped`; the kept document is the detail, the similarity with it the value."""
+    text = place.pop("text", None)
+    same = verdict["same_text"]
+    reason = Drop("exact_duplicate" if same else "near_duplicate", value=verdict["jaccard"], detail=verdict["kept"])
+    return dropped_row(place, STEP, "exact" if same else "minhash", reason, text)  # type: ignore[arg-type]
+
+
+def _entry(name: str, info: FileInfo, rows: int) -> FileEntry:
+    return FileEntry(path=name, bytes=info.bytes, sha256=info.sha256, rows=rows)
