@@ -1,0 +1,213 @@
+"""`tokenmill remove`: a copy of a run without some pages, tokens included; what left is on record.
+
+The copy is a run folder like any other: `verify` holds on it, the removed documents stand in `dropped` as
+`tokenize.takedown.domain` or `.url`, and shards that held none of them are the same bytes as before.
+"""
+
+import dataclasses
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.contract.config import fingerprint
+from pipeline.contract.errors import ConfigError, InputError
+from pipeline.contract.manifest import ShardInfo
+from pipeline.contract.run import RunRecord
+from pipeline.contract.shards import DOCS_SCHEMA, Shard, ShardSet, docs_path, index_path, open_shards, write_shard
+from pipeline.document import Drop
+from pipeline.engine.ledger import Commit, FileEntry, Ledger
+from pipeline.flow import add_up, read_commits
+from pipeline.report import write_report
+from pipeline.steps import s4_tokenize
+from pipeline.steps.parts import to_table
+from pipeline.steps.tables import DROPPED_SCHEMA, dropped_row
+from pipeline.storage.files import write_table
+from pipeline.trace import in_domain
+
+STAGE = "takedown"
+_COPIED = ("dropped", "quarantine", "steps")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Takedown:
+    """Which pages go: those of the domains (subdomains included) and those with exactly these URLs."""
+
+    domains: frozenset[str] = frozenset()
+    urls: frozenset[str] = frozenset()
+
+    def verdict(self, url: str) -> Drop | None:
+        """Why a page with this URL goes, or None."""
+        if url in self.urls:
+            return Drop("url", detail=url)
+        domain = next((domain for domain in sorted(self.domains) if in_domain(url, domain)), None)
+        return Drop("domain", detail=domain) if domain else None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Removed:
+    """What a removal did."""
+
+    documents: int
+    tokens: int
+    shards_rewritten: int
+    shards: int
+
+
+def read_urls(path: Path) -> frozenset[str]:
+    """The URLs of a file, one a line; blank lines and lines that start with `#` are passed over.
+
+    Raises:
+        InputError: the file cannot be read, or names no URL.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        raise InputError(str(path), f"cannot be read: {error}") from error
+    urls = frozenset(line.strip() for line in lines if line.strip() and not line.startswith("#"))
+    if not urls:
+        raise InputError(str(path), "names no URL", mend="give a file with one URL a line")
+    return urls
+
+
+def remove(out: Path, target: Path, takedown: Takedown) -> Removed:
+    """Write to `target` the run of `out` without the pages of `takedown`.
+
+    Raises:
+        ConfigError: `target` exists already.
+        InputError: `out` is no finished run folder.
+    """
+    record = RunRecord.read(out)
+    if record.state != "done":
+        raise InputError(str(out), f"is {record.state}, not done", mend="run the build to its end first")
+    if target.exists():
+        raise ConfigError(str(target), "exists already", mend="give another --output")
+    work = target.with_name(f".{target.name}.partial")
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    for folder in _COPIED:
+        shutil.copytree(out / folder, work / folder, ignore=_only_commits if folder == "steps" else None)
+    gone = _rewrite_documents(out, work, takedown)
+    before = open_shards(out)
+    rewritten = _rewrite_shards(before, work, gone)
+    removed = Removed(len(gone), record.totals.tokens - _tokens(work), rewritten, len(before.shards))
+    _describe(record, work, takedown)
+    work.rename(target)
+    return removed
+
+
+def _only_commits(folder: str, names: list[str]) -> list[str]:
+    """Of steps/<step>/, only the commits are copied."""
+    return [name for name in names if Path(folder).parent.name == "steps" and name != "commits"]
+
+
+def _rewrite_documents(out: Path, work: Path, takedown: Takedown) -> set[str]:
+    """Write every documents part anew and commit it; the ids that are gone."""
+    gone: set[str] = set()
+    for commit in Ledger(out, s4_tokenize.STEP).committed().values():
+        entry = commit.file(s4_tokenize.FOLDER)
+        if entry is None:
+            continue
+        table = pq.read_table(out / entry.path)
+        verdicts = [takedown.verdict(url) for url in table["url"].to_pylist()]
+        kept = table.filter(pa.array([verdict is None for verdict in verdicts], pa.bool_()))
+        leaving = [(row, verdict) for row, verdict in zip(_places(table), verdicts, strict=True) if verdict]
+        gone |= {row["id"] for row, _ in leaving}
+        rows = [dropped_row(row, s4_tokenize.STEP, STAGE, verdict) for row, verdict in leaving]  # type: ignore[arg-type]
+        _commit(work, commit, entry, kept, rows)
+    return gone
+
+
+def _places(table: pa.Table) -> list[dict[str, Any]]:
+    places: list[dict[str, Any]] = table.select(["id", "url", "warc_path", "warc_offset"]).to_pylist()
+    return places
+
+
+def _commit(work: Path, commit: Commit, documents: FileEntry, kept: pa.Table, rows: list[dict[str, Any]]) -> None:
+    """Publish what stays of a part and what left it, with counts to match."""
+    dropped = commit.file("dropped")
+    others = tuple(
+        entry for entry in commit.files if entry not in (documents, dropped) and "/spools/" not in entry.path
+    )
+    files = [_table(work, documents.path, kept)]
+    if rows or dropped:
+        path = dropped.path if dropped else f"dropped/part-{s4_tokenize.STEP}-{commit.key}.parquet"
+        table = to_table(rows, DROPPED_SCHEMA)
+        if dropped:
+            table = pa.concat_tables([pq.read_table(work / path), table])
+        files.append(_table(work, path, table))
+    counts = dict(commit.counts)
+    for row in rows:
+        name = f"dropped.{STAGE}.{row['reason']}"
+        counts[name] = counts.get(name, 0) + 1
+    counts["kept"] = counts.get("kept", 0) - len(rows)
+    counts["dropped"] = counts.get("dropped", 0) + len(rows)
+    counts["tokens"] = sum(kept["token_count"].to_pylist())
+    Ledger(work, s4_tokenize.STEP).commit(dataclasses.replace(commit, files=(*files, *others), counts=counts))
+
+
+def _table(work: Path, path: str, table: pa.Table) -> FileEntry:
+    info = write_table(work / path, table)
+    return FileEntry(path=path, bytes=info.bytes, sha256=info.sha256, rows=len(table))
+
+
+def _rewrite_shards(before: ShardSet, work: Path, gone: set[str]) -> int:
+    """Copy the shards that hold none of the documents, write the others anew; how many those were."""
+    folder = work / s4_tokenize.TOKENS
+    folder.mkdir()
+    shutil.copyfile(before.folder / "tokenizer.json", folder / "tokenizer.json")
+    infos, rewritten = [], 0
+    for number, (shard, info) in enumerate(zip(before.shards, before.manifest.shards, strict=True)):
+        docs = shard.docs()
+        stays = np.array([name not in gone for name in docs["id"].to_pylist()], dtype=bool)
+        if stays.all():
+            for path in (shard.path, index_path(shard.path), docs_path(shard.path)):
+                shutil.copyfile(path, folder / path.name)
+        else:
+            info, rewritten = _write_without(shard, docs, stays, folder), rewritten + 1
+        infos.append(info)
+        _commit_shard(work, f"{number:05d}", info)
+    tokens, documents = sum(info.tokens for info in infos), sum(info.documents for info in infos)
+    dataclasses.replace(before.manifest, shards=tuple(infos), tokens=tokens, documents=documents).write(folder)
+    return rewritten
+
+
+def _write_without(shard: Shard, docs: pa.Table, stays: np.ndarray[Any, np.dtype[np.bool_]], folder: Path) -> ShardInfo:
+    pieces = [shard.document(int(number)) for number in np.flatnonzero(stays)]
+    tokens = np.concatenate(pieces) if pieces else np.empty(0, shard.tokens.dtype)
+    lengths = np.array([len(piece) for piece in pieces], dtype=np.int64)
+    kept = docs.filter(pa.array(stays)).drop_columns(["start"])
+    kept = kept.append_column("start", pa.array(np.cumsum(lengths) - lengths, pa.int64()))
+    return write_shard(folder / shard.path.name, tokens, kept.select(DOCS_SCHEMA.names))
+
+
+def _commit_shard(work: Path, key: str, info: ShardInfo) -> None:
+    path = work / s4_tokenize.TOKENS / info.file
+    hashes: Mapping[Callable[[Path], Path], str] = {
+        lambda path: path: info.sha256, index_path: info.index_sha256, docs_path: info.docs_sha256
+    }  # fmt: skip
+    files = tuple(
+        FileEntry(path=f"{s4_tokenize.TOKENS}/{place(path).name}", bytes=place(path).stat().st_size, sha256=sha256)
+        for place, sha256 in hashes.items()
+    )
+    counts = {"documents": info.documents, "tokens": info.tokens}
+    notes = {"shard": dataclasses.asdict(info)}
+    Ledger(work, s4_tokenize.SHARDS).commit(Commit(key=key, files=files, counts=counts, notes=notes))
+
+
+def _tokens(work: Path) -> int:
+    return open_shards(work).manifest.tokens
+
+
+def _describe(record: RunRecord, work: Path, takedown: Takedown) -> None:
+    """Write run.json and the report: the config says that the intermediate documents are not here."""
+    identity = {"of": record.fingerprint, "domains": sorted(takedown.domains), "urls": sorted(takedown.urls)}
+    config = {**record.config, "run": {**record.config.get("run", {}), "keep_steps": False}}
+    totals = add_up(read_commits(work))
+    record = dataclasses.replace(record, fingerprint=fingerprint(identity), config=config, totals=totals)
+    write_report(work, record)
+    record.write(work)

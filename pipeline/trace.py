@@ -1,0 +1,130 @@
+"""`tokenmill trace`: from a URL or domain to what became of its pages and where their tokens are, and back."""
+
+import dataclasses
+import urllib.parse
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipeline.contract.errors import InputError
+from pipeline.contract.run import RunRecord
+from pipeline.contract.shards import docs_path, open_shards
+
+Outcome = Literal["kept", "dropped", "quarantined"]
+_FOLDERS: dict[Outcome, str] = {"kept": "documents", "dropped": "dropped", "quarantined": "quarantine"}
+_COLUMNS: dict[Outcome, list[str]] = {
+    "kept": ["token_count", "cluster_size", "language"],
+    "dropped": ["step", "stage", "reason", "value", "limit", "detail"],
+    "quarantined": ["step", "stage", "cause", "seconds"],
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Span:
+    """Where a document's tokens are."""
+
+    shard: str
+    start: int
+    length: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Trace:
+    """One candidate: where it came from, what became of it, where its tokens are."""
+
+    id: str
+    url: str
+    warc_path: str
+    warc_offset: int
+    outcome: Outcome
+    details: dict[str, Any]
+    spans: tuple[Span, ...] = ()
+
+
+def trace_url(out: Path, url: str) -> list[Trace]:
+    """Every candidate with exactly this URL.
+
+    Raises:
+        InputError: `out` is no run folder.
+    """
+    return _traces(out, lambda table: pc.equal(table["url"], url))
+
+
+def trace_domain(out: Path, domain: str) -> list[Trace]:
+    """Every candidate of a domain, its subdomains included."""
+    wanted = domain.lower().strip(".")
+    return _traces(
+        out, lambda table: pa.array([in_domain(url, wanted) for url in table["url"].to_pylist()], pa.bool_())
+    )
+
+
+def trace_position(out: Path, shard: str, position: int) -> Trace:
+    """The document that a token belongs to.
+
+    Args:
+        out: the run folder.
+        shard: file name (`00000.ds`) or number of the shard.
+        position: of the token in the shard, from 0.
+
+    Raises:
+        InputError: there is no such shard or position.
+    """
+    name = f"{int(shard):05d}.ds" if shard.isdigit() else shard
+    shards = {found.path.name: found for found in open_shards(out / "tokens").shards}
+    if name not in shards:
+        raise InputError(f"--shard {shard}", f"{out / 'tokens'} has no such shard", known=sorted(shards)[:20])
+    try:
+        number = shards[name].document_at(position)
+    except IndexError as error:
+        raise InputError(f"--position {position}", str(error)) from error
+    row = shards[name].docs().slice(number, 1).to_pylist()[0]
+    span = Span(name, row["start"], row["length"])
+    found = [trace for trace in trace_url(out, row["url"]) if trace.id == row["id"]]
+    details = found[0].details if found else {}
+    return Trace(row["id"], row["url"], row["warc_path"], row["warc_offset"], "kept", details, (span,))
+
+
+def in_domain(url: str, domain: str) -> bool:
+    """Whether the URL's host is `domain` or one of its subdomains."""
+    try:
+        host = (urllib.parse.urlsplit(url).hostname or "").rstrip(".")
+    except ValueError:
+        return False
+    return host == domain or host.endswith("." + domain)
+
+
+def _traces(out: Path, chosen: Callable[[pa.Table], Any]) -> list[Trace]:
+    RunRecord.read(out)
+    rows = [(outcome, row) for outcome in _FOLDERS for row in _rows(out, outcome, chosen)]
+    kept = {row["id"] for outcome, row in rows if outcome == "kept"}
+    spans = _spans(out, kept) if kept else {}
+    return [
+        Trace(
+            *(row[name] for name in ("id", "url", "warc_path", "warc_offset")),
+            outcome,
+            {name: row[name] for name in _COLUMNS[outcome] if row[name] is not None},
+            tuple(spans.get(row["id"], ())) if outcome == "kept" else (),
+        )
+        for outcome, row in rows
+    ]
+
+
+def _rows(out: Path, outcome: Outcome, chosen: Callable[[pa.Table], Any]) -> Iterator[dict[str, Any]]:
+    columns = ["id", "url", "warc_path", "warc_offset", *_COLUMNS[outcome]]
+    for path in sorted((out / _FOLDERS[outcome]).glob("part-*.parquet")):
+        for batch in pq.ParquetFile(path).iter_batches(columns=columns):
+            table = pa.Table.from_batches([batch])
+            yield from table.filter(chosen(table)).to_pylist()
+
+
+def _spans(out: Path, ids: Sequence[str] | set[str]) -> dict[str, list[Span]]:
+    wanted, found = pa.array(sorted(ids)), dict[str, list[Span]]()
+    for shard in open_shards(out / "tokens").shards:
+        table = pq.read_table(docs_path(shard.path), columns=["id", "start", "length"])
+        for row in table.filter(pc.is_in(table["id"], value_set=wanted)).to_pylist():
+            found.setdefault(row["id"], []).append(Span(shard.path.name, row["start"], row["length"]))
+    return found
