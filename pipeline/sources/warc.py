@@ -1,0 +1,211 @@
+"""WARC (and WET, WAT, ARC) files as Records, with FastWARC where the file is sound and with care where it is not.
+
+FastWARC decodes gzip nearly twice as fast as zlib, but stops at the first odd byte and takes wrong lengths at their
+word. So it reads ahead of what is handed out: a record leaves here only once the next one has been found at its own
+member, and where anything disagrees `careful.py` reads on from that record, until a sound one comes. Which of the two
+read a record never shows in it.
+"""
+
+import datetime
+import hashlib
+import itertools
+import re
+from collections.abc import Generator, Iterator
+from pathlib import PurePosixPath
+from typing import Any, BinaryIO
+
+from pipeline.contract.errors import InputError
+from pipeline.sources.careful import Archive, Found, read_carefully
+from pipeline.sources.fields import declared_length
+from pipeline.sources.http import parse_response
+from pipeline.sources.record import Gap, Kind, Record
+from pipeline.sources.tape import ARC_HEAD, GZIP, WARC_HEAD, codec_of, decoded_start
+from pipeline.storage.files import open_read
+from pipeline.storage.remote import DEFAULTS, RemoteSettings
+
+MAX_BODY = 1 << 26
+"""Bytes of a payload kept, 64 MiB: bounds memory against huge bodies and decompression bombs."""
+
+_HEAD_ROOM = 1 << 18  # a block may be this much longer than its body
+_DUMP = re.compile(r"CC-(?:MAIN|NEWS)-\d{4}-\d{2}(?!\d)")
+_KINDS: dict[bytes, Kind] = {b"response": "response", b"conversion": "conversion"}
+_UNKNOWN_TYPE = 512  # fastwarc.warc.WarcRecordType.unknown
+
+
+def read_warc(
+    path: str, *, start: int = 0, dump: str = "", max_body: int = MAX_BODY, settings: RemoteSettings = DEFAULTS
+) -> Iterator[Record | Gap]:
+    """Everything in a WARC file from byte offset `start` on (0, or a `warc_offset` met before).
+
+    gzip, zstd and no compression are told by the first bytes, ARC by its first record. Memory is bounded by a few
+    times `max_body`. Nothing in the file's bytes raises.
+
+    Args:
+        path: as the user gave it; local, or with a scheme.
+        start: a record's `warc_offset`. Several records may share one (those of a single gzip member): all of them
+            come again, the first one first.
+        dump: the crawl's name; found in the path (`CC-MAIN-2024-10`) where it is not given.
+        max_body: bytes of a payload kept.
+        settings: of remote files.
+
+    Raises:
+        InputError: the file is missing or cannot be read.
+    """
+    with open_read(path, settings) as source:
+        try:
+            archive = open_archive(source, path)
+            dump = dump or dump_of(path)
+            for item in _items(archive, start, max_body + _HEAD_ROOM):
+                yield item if isinstance(item, Gap) else _record(item, path, dump, max_body)
+        except OSError as error:
+            raise InputError(path, f"cannot be read: {error.strerror or error}") from error
+
+
+def dump_of(path: str) -> str:
+    """The name of the Common Crawl dump in a path such as crawl-data/CC-MAIN-2024-10/segments/...; else nothing."""
+    found = _DUMP.search(path)
+    return found[0] if found else ""
+
+
+def position_id(path: str, offset: int, ordinal: int) -> str:
+    """The id of a record without one: 128 bits of BLAKE2b over the file's name (not its folder) and the position."""
+    place = f"{PurePosixPath(path).name}:{offset}:{ordinal}"
+    return hashlib.blake2b(place.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def open_archive(source: BinaryIO, path: str) -> Archive:
+    """An open file with its codec and kind, by its first bytes."""
+    codec = codec_of(source)
+    size = source.seek(0, 2)
+    start = decoded_start(source, 0, codec, 1 << 14)
+    head = ARC_HEAD if ARC_HEAD.match(start) and not WARC_HEAD.match(start) else WARC_HEAD
+    return Archive(source, path, size, codec, head)
+
+
+def _items(archive: Archive, start: int, max_block: int) -> Iterator[Found | Gap]:
+    """Records and gaps that together cover every byte of the file from `start` on."""
+    covered = start
+    for item in _read(archive, start, max_block):
+        offset = item.warc_offset if isinstance(item, Gap) else item.offset
+        if offset > covered:
+            yield _nothing(archive, covered, offset)
+        covered = max(covered, offset + item.length)
+        yield item
+    if covered < archive.size:
+        yield _nothing(archive, covered, archive.size)
+
+
+def _nothing(archive: Archive, start: int, end: int) -> Gap:
+    """Blank bytes, or members that decode to blanks (BGZF ends its files with an empty one)."""
+    cause = "padding" if archive.codec is None else "empty_member"
+    return Gap(warc_path=archive.path, warc_offset=start, length=end - start, cause=cause)
+
+
+def _read(archive: Archive, start: int, max_block: int) -> Iterator[Found | Gap]:
+    """Records and gaps by whichever reader fits."""
+    fast = archive.codec is GZIP and archive.head is WARC_HEAD
+    at: int | None = start
+    while at is not None and at < archive.size:
+        if fast:
+            at = yield from _read_fast(archive.source, at, max_block)
+        if at is not None:
+            at = yield from _read_on(archive, at, max_block, until_intact=fast)
+
+
+def _read_on(
+    archive: Archive, start: int, max_block: int, *, until_intact: bool
+) -> Generator[Found | Gap, None, int | None]:
+    for item in read_carefully(archive, start, max_block):
+        yield item
+        if until_intact and isinstance(item, Found) and item.intact:
+            return item.offset + item.length
+    return None
+
+
+def _read_fast(source: BinaryIO, start: int, max_block: int) -> Generator[Found, None, int]:
+    """The sound records from `start` on; returns the offset of the first that is doubtful, or last."""
+    from fastwarc.stream_io import GzipReader
+    from fastwarc.warc import ArchiveIterator
+
+    source.seek(start)
+    gzip = GzipReader(source)
+    records = ArchiveIterator(gzip, parse_http=False)
+    held: Found | None = None
+    while True:
+        try:
+            record = next(records, None)
+            offset = None if record is None else gzip.frame_start_position()
+            if record is None or offset is None or (held and offset <= held.offset):
+                return (
+                    start  # the last record too: only the careful reader tells a whole member from one cut at its end
+                )
+            if held:
+                held.length = offset - held.offset
+                yield held
+            start, held = offset, _sound(record, offset, max_block)
+            if held is None or gzip.frame_start_position() != offset:
+                return start
+        except OSError:
+            return start
+
+
+def _sound(record: Any, offset: int, max_block: int) -> Found | None:
+    """A FastWARC record with its block, or None where it and the careful reader might not agree."""
+    items = record.headers.items_bytes()
+    words = b"".join(itertools.chain.from_iterable(items))
+    if b"\n" in words or b"\r" in words:
+        return None
+    fields = {name.lower(): value for name, value in reversed(items)}
+    length = declared_length(fields)
+    if length is None or length != record.content_length or length > max_block:
+        return None
+    if record.record_type == _UNKNOWN_TYPE:
+        return None
+    if fields.get(b"warc-type", b"").lower() not in _KINDS:
+        return Found(offset, 0, 0, fields, b"", length) if record.reader.consume() == length else None
+    block = record.reader.read(length)
+    return Found(offset, 0, 0, fields, block, length) if len(block) == length else None
+
+
+def _record(found: Found, path: str, dump: str, max_body: int) -> Record:
+    fields = found.fields
+    kind = _KINDS.get(fields.get(b"warc-type", b"").lower(), "other")
+    shared: dict[str, Any] = {
+        "id": _id(fields) or position_id(path, found.offset, found.ordinal),
+        "url": _text(fields.get(b"warc-target-uri", b"")).strip("<>"),
+        "date": _date(fields.get(b"warc-date", b"")),
+        "dump": dump, "warc_path": path, "warc_offset": found.offset, "warc_length": found.length,
+    }  # fmt: skip
+    cut = found.block_size if found.block_size > len(found.block) else None
+    if kind == "response":
+        answer = parse_response(found.block, max_body)
+        size = answer.body_size if cut is None else max(cut, answer.body_size or 0)
+        return Record(
+            **shared, kind=kind, status=answer.status, content_type=answer.content_type, charset=answer.charset,
+            body=answer.body, body_size=size, fault=found.fault or answer.fault,
+        )  # fmt: skip
+    if kind == "conversion":
+        text = found.block[:max_body].decode("utf-8", "replace")
+        size = cut or (found.block_size if found.block_size > max_body else None)
+        return Record(**shared, kind=kind, text=text, body_size=size, fault=found.fault)
+    return Record(**shared, kind=kind, fault=found.fault)
+
+
+def _id(fields: dict[bytes, bytes]) -> str:
+    return _text(fields.get(b"warc-record-id", b"")).strip("<> ").removeprefix("urn:uuid:")
+
+
+def _text(value: bytes) -> str:
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
+
+
+def _date(value: bytes) -> datetime.datetime | None:
+    """A WARC-Date in UTC (one without a zone is taken as such); None where it is none."""
+    try:
+        date = datetime.datetime.fromisoformat(value.decode("ascii"))
+        return date.replace(tzinfo=datetime.UTC) if date.tzinfo is None else date.astimezone(datetime.UTC)
+    except (ValueError, OverflowError):
+        return None
