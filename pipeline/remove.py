@@ -18,7 +18,7 @@ from pipeline.contract.config import fingerprint
 from pipeline.contract.errors import ConfigError, InputError
 from pipeline.contract.manifest import ShardInfo
 from pipeline.contract.run import RunRecord
-from pipeline.contract.shards import DOCS_SCHEMA, Shard, ShardSet, docs_path, index_path, open_shards, write_shard
+from pipeline.contract.shards import DOCS_SCHEMA, Shard, ShardSet, Tokens, docs_path, index_path, open_shards, write_shard
 from pipeline.document import Drop
 from pipeline.engine.ledger import Commit, FileEntry, Ledger
 from pipeline.flow import add_up, read_commits
@@ -178,7 +178,7 @@ def _rewrite_shards(before: ShardSet, work: Path, gone: set[str]) -> int:
 
 def _write_without(shard: Shard, docs: pa.Table, stays: np.ndarray[Any, np.dtype[np.bool_]], folder: Path) -> ShardInfo:
     pieces = [shard.document(int(number)) for number in np.flatnonzero(stays)]
-    tokens = np.concatenate(pieces) if pieces else np.empty(0, shard.tokens.dtype)
+    tokens: Tokens = np.concatenate(pieces) if pieces else np.empty(0, shard.tokens.dtype)
     lengths = np.array([len(piece) for piece in pieces], dtype=np.int64)
     kept = docs.filter(pa.array(stays)).drop_columns(["start"])
     kept = kept.append_column("start", pa.array(np.cumsum(lengths) - lengths, pa.int64()))

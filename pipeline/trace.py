@@ -104,7 +104,10 @@ def _traces(out: Path, chosen: Callable[[pa.Table], Any]) -> list[Trace]:
     spans = _spans(out, kept) if kept else {}
     return [
         Trace(
-            *(row[name] for name in ("id", "url", "warc_path", "warc_offset")),
+            row["id"],
+            row["url"],
+            row["warc_path"],
+            row["warc_offset"],
             outcome,
             {name: row[name] for name in _COLUMNS[outcome] if row[name] is not None},
             tuple(spans.get(row["id"], ())) if outcome == "kept" else (),

@@ -145,8 +145,8 @@ def _unique(out: Path, record: RunRecord, _: int) -> tuple[str, list[str]]:
     tables = [_read(out / folder, _KEY_COLUMNS) for folder in PUBLISHED[:3]]
     rows = [row for table in tables for row in table.to_pylist()]
     hashes = np.array([_hash(row) for row in rows], dtype=np.uint64)
-    _, first, counts = np.unique(hashes, return_index=True, return_counts=True)
-    problems = [f"{rows[i]} stands in {count} rows" for i, count in zip(first, counts, strict=True) if count > 1]
+    _, firsts, counts = np.unique(hashes, return_index=True, return_counts=True)
+    problems = [f"{rows[i]} stands in {count} rows" for i, count in zip(firsts, counts, strict=True) if count > 1]
     if len(rows) != record.totals.read:
         problems.append(f"{len(rows)} rows for {record.totals.read} candidates")
     return f"{len(rows)} rows", problems

@@ -110,22 +110,25 @@ def build(cls: type[T], tree: Any, where: str, variants: Variants | None = None)
 
 def resolved(config: Any, variants: Variants | None = None) -> Any:
     """`config` as plain dicts, lists and scalars with every default written out; `build` reads it back."""
-    variants = variants or {}
-    if dataclasses.is_dataclass(config) and not isinstance(config, type):
+    return _resolved(config, Any, variants or {})
+
+
+def _resolved(value: Any, hint: Any, variants: Variants) -> Any:
+    """`value` as plain data; `hint` tells whether it is written as a variant, with its name."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        annotations = _hints(type(value))
         fields = {
-            key_of(field): resolved(getattr(config, field.name), variants)
-            for field in dataclasses.fields(config)
+            key_of(field): _resolved(getattr(value, field.name), annotations[field.name], variants)
+            for field in dataclasses.fields(value)
             if field.init and not field.name.startswith("_")
         }
-        for variant, registry in variants.items():
-            if _belongs(type(config), variant, registry):
-                return {registry.name_of(type(config)): fields}
-        return fields
-    if isinstance(config, Mapping):
-        return {key: resolved(value, variants) for key, value in config.items()}
-    if isinstance(config, (list, tuple)):
-        return [resolved(value, variants) for value in config]
-    return config
+        registry = next((variants[part] for part in (hint, *get_args(hint)) if part in variants), None)
+        return {registry.name_of(type(value)): fields} if registry else fields
+    if isinstance(value, Mapping):
+        return {key: _resolved(item, Any, variants) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_resolved(item, hint, variants) for item in value]
+    return value
 
 
 def fingerprint(tree: Any) -> str:
@@ -223,15 +226,6 @@ def _index(items: list[Any], key: str) -> int | None:
         if item == key or (isinstance(item, dict) and list(item) == [key]):
             return index
     return None
-
-
-def _belongs(cls: type, variant: type, registry: Registry) -> bool:
-    if cls is variant:
-        return False
-    try:
-        return registry.load(registry.name_of(cls)) is cls
-    except KeyError:
-        return False
 
 
 def _place(where: str, path: str) -> str:

@@ -51,7 +51,7 @@ def write_warc(path: Path, pages: Sequence[Page]) -> Path:
 _OPENINGS = ("The river", "A teacher", "This village", "Our garden", "The old bridge", "Every winter the lake")
 _VERBS = ("was known to be", "had always been", "came to be", "could have been", "seemed to have been", "is said to be")
 _ENDINGS = ("close to the heart of the valley", "the reason that people stayed", "part of a story with many voices",
-            "a place to rest and to think", "what the children talked of for years", "older than the houses of the town")  # fmt: skip
+            "a place to rest and think", "what the children talked of", "older than the houses")  # fmt: skip
 
 
 def prose(seed: int, sentences: int = 14) -> str:
