@@ -53,8 +53,8 @@ class Document:
     @property
     def features(self) -> TextFeatures:
         """Lines, words, n-grams and hashes of the text, computed at most once for all stages."""
-        if not self._features:
-            self._features.append(TextFeatures(self.text))
+        if not self._features or self._features[0].language != self.language:
+            self._features[:] = [TextFeatures(self.text, language=self.language)]
         return self._features[0]
 
 

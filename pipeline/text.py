@@ -1,41 +1,65 @@
-"""The lazily computed features of one text, shared by every filter and by MinHash."""
+"""The lazily computed features of one text, shared by every filter and by MinHash.
+
+Words are split in one of two ways (`word_split`): `fast`, our own rules (word_rules.py), or `datatrove`, the splitter
+that datatrove's filters use for the language (spaCy's, for English), for exact agreement. Both go through a table that
+splits each distinct chunk once, so the second costs more only for chunks not met before, and in memory and start-up.
+"""
 
 import functools
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
-from pipeline.words import SYMBOLS, U64, ChunkTable, Words
+from pipeline.contract.errors import ConfigError
+from pipeline.ngrams import ngram_hashes
+from pipeline.word_rules import ENGLISH, MAX_CHUNK, SPACED, cut_plainly
+from pipeline.words import SYMBOLS, U64, ChunkTable, Split, Words, concatenate
 
+WordSplit = Literal["fast", "datatrove"]
+
+PIECE = 1 << 20
+"""Characters split at a time: the strings of a huge text never stand in memory all at once."""
+
+_SPACE = re.compile(r"\s")
 _NUMBER = re.compile(r"\d+(?:[.,،٫⎖⎗⎘]\d+)?")
 _SYMBOLS_TO_SPACES = dict.fromkeys(map(ord, SYMBOLS), " ")
-_ODD = np.uint64(0x9E3779B97F4A7C15)
 
 
 class TextFeatures:
-    """Lines, paragraphs, words, n-gram hashes and character classes of one text, each computed at most once."""
+    """Lines, words, sentences and shingles of one text, each computed at most once.
+
+    Args:
+        text: any text: empty, one endless line, with NULs or lone surrogates.
+        language: ISO 639-1 code, which chooses how words are split; empty counts as English.
+    """
 
     def __init__(self, text: str, *, language: str = "") -> None:
         self.text = text
         self.language = language
+        self._words: dict[WordSplit, Words] = {}
 
     @cached_property
     def lines(self) -> list[str]:
-        """The lines that are not blank, stripped."""
-        return [line for line in map(str.strip, self.text.split("\n")) if line]
+        """What stands between newline characters, blank lines and spaces included."""
+        return self.text.split("\n")
 
-    @cached_property
-    def words(self) -> list[str]:
-        """The words, in order."""
-        return self.text.split()
+    def words(self, word_split: WordSplit = "fast") -> Words:
+        """The words, punctuation marks included, in order."""
+        words = self._words.get(word_split)
+        if words is None:
+            table = _table(word_split, self.language or "en")
+            words = self._words[word_split] = _look_up(table, self.text)
+        return words
 
     @cached_property
     def normal_words(self) -> Words:
         """The words MinHash sees: lower case, numbers as 0, no symbols, no diacritics (FineWeb's normalization)."""
-        return _normal_table().look_up(self.text.split())
+        return _look_up(_normal_table(), self.text)
 
     def shingles(self, n: int = 5) -> U64:
         """Hashes of all runs of `n` normalized words, in order, repeats included.
@@ -45,26 +69,76 @@ class TextFeatures:
         """
         return ngram_hashes(self.normal_words.hashes, n)
 
+    def inherit(self, parent: "TextFeatures", chunks: npt.NDArray[np.bool_]) -> None:
+        """Take over the words of a longer text of which only `chunks` (a mask) are left, instead of splitting again."""
+        self._words = {word_split: words.only(chunks) for word_split, words in parent._words.items()}
 
-def ngram_hashes(hashes: U64, n: int) -> U64:
-    """One 64-bit hash for each run of `n` word hashes; of all words, if there are fewer than `n`.
 
-    A polynomial in an odd constant modulo 2**64 (so the order of words counts), then the finalizer of SplitMix64
-    (Steele et al. 2014), which spreads every bit over all others.
+def _look_up(table: ChunkTable, text: str) -> Words:
+    if len(text) <= PIECE:
+        return table.look_up(text.split())
+    return concatenate([(table.look_up(piece.split()), glued) for piece, glued in _pieces(text)])
+
+
+def _pieces(text: str) -> Iterator[tuple[str, bool]]:
+    """The text in pieces, cut at white space if there is any, and whether a piece goes on with the word before it."""
+    start = 0
+    while start < len(text):
+        space = _SPACE.search(text, start + PIECE, start + 2 * PIECE)
+        end = space.start() if space else start + 2 * PIECE
+        yield text[start:end], start > 0 and not text[start - 1].isspace() and not text[start].isspace()
+        start = end
+
+
+@functools.cache
+def _table(word_split: WordSplit, language: str) -> ChunkTable:
+    if word_split == "datatrove":
+        return ChunkTable(_datatrove_split(language))
+    return _fast_table("en" if language == "en" else "spaced")
+
+
+@functools.cache
+def _fast_table(rules: str) -> ChunkTable:
+    return ChunkTable((ENGLISH if rules == "en" else SPACED).split)
+
+
+def _datatrove_split(language: str) -> Split:
+    """The splitter of datatrove's filters for `language`.
+
+    Raises:
+        ConfigError: datatrove has none, or it needs a package that is not installed.
     """
-    n = min(n, len(hashes))
-    if n == 0:
-        return np.empty(0, np.uint64)
-    windows = len(hashes) - n + 1
-    mixed = hashes[:windows].copy()
-    for offset in range(1, n):
-        mixed *= _ODD
-        mixed += hashes[offset : offset + windows]
-    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-        mixed ^= mixed >> np.uint64(shift)
-        mixed *= np.uint64(factor)
-    mixed ^= mixed >> np.uint64(31)
-    return mixed
+    from datatrove.utils.word_tokenizers import load_word_tokenizer
+
+    try:
+        tokenize: Callable[[str], list[str]] = load_word_tokenizer(language).word_tokenize
+        tokenize("a")
+    except (ValueError, ImportError) as error:
+        problem = f"datatrove cannot split words of the language '{language}': {error}"
+        raise ConfigError("word_split: datatrove", problem, mend="use word_split: fast") from error
+    return functools.partial(_split_by, tokenize)
+
+
+def _split_by(tokenize: Callable[[str], list[str]], chunks: Sequence[str]) -> list[Sequence[str]]:
+    """All chunks in one call, its words dealt out to the chunks again by their lengths.
+
+    Very long chunks are left out: taking signs off one by one makes spaCy quadratic (1.6 s for 4,000 of them).
+    """
+    short = [chunk for chunk in chunks if len(chunk) <= MAX_CHUNK]
+    words = tokenize("\n".join(short))
+    if "".join(words) != "".join(short):  # a tokenizer that changes or leaves out characters
+        return [tokenize(chunk) if len(chunk) <= MAX_CHUNK else cut_plainly(chunk) for chunk in chunks]
+    remaining = iter(words)
+    return [_take(remaining, len(chunk)) if len(chunk) <= MAX_CHUNK else cut_plainly(chunk) for chunk in chunks]
+
+
+def _take(words: Iterator[str], size: int) -> list[str]:
+    """The next words that together have `size` characters."""
+    taken: list[str] = []
+    while size > 0:
+        taken.append(next(words))
+        size -= len(taken[-1])
+    return taken
 
 
 @functools.cache

@@ -67,7 +67,29 @@ class Words:
 
     def having(self, flag: int) -> npt.NDArray[np.bool_]:
         """Which words carry `flag`."""
-        return (self.flags & flag) != 0
+        carried: npt.NDArray[np.bool_] = (self.flags & flag) != 0
+        return carried
+
+    def only(self, chunks: npt.NDArray[np.bool_]) -> "Words":
+        """The words of the chunks that a mask of shape (chunks,) keeps."""
+        kept = np.repeat(chunks, self.per_chunk)
+        return Words(self.hashes[kept], self.lengths[kept], self.flags[kept], self.per_chunk[chunks])
+
+    def sentences(self, chunks_per_line: Sequence[int]) -> int:
+        """Sentences, counted line by line; a line that holds a word holds at least one.
+
+        A sentence goes on to the end of the punctuation after a TERMINAL word, as in spaCy's sentencizer, which
+        datatrove counts the sentences of C4's rule with.
+        """
+        chunks = np.array(chunks_per_line, np.int64)
+        starts = np.cumsum(chunks) - chunks
+        words_before = np.concatenate(([0], np.cumsum(self.per_chunk)))
+        per_line = np.diff(words_before[starts], append=len(self))
+        ended = np.concatenate(([0], np.cumsum(self.having(TERMINAL))))
+        opening = np.flatnonzero(~self.having(PUNCTUATION))
+        line_began = np.repeat(ended[words_before[starts]], per_line)[opening]
+        since = np.maximum(np.concatenate(([0], ended[opening[:-1]])), line_began)
+        return int(np.count_nonzero(ended[opening] > since)) + int(np.count_nonzero(per_line))
 
 
 class _Rows(dict[str, int]):
@@ -93,7 +115,7 @@ class _Column:
         self.data = np.empty(1024, dtype)
         self.size = 0
 
-    def extend(self, values: Sequence[int]) -> None:
+    def extend(self, values: Sequence[int] | npt.NDArray[np.int64]) -> None:
         size = self.size + len(values)
         if size > len(self.data):
             grown = np.empty(max(size, 2 * len(self.data)), self.data.dtype)
@@ -164,6 +186,22 @@ class ChunkTable:
         at = np.repeat(first, counts)
         at += np.arange(len(at))
         return Words(self._hashes.data[at], self._lengths.data[at], self._flags.data[at], counts)
+
+
+def concatenate(parts: Sequence[tuple[Words, bool]]) -> Words:
+    """The words of consecutive pieces of a text; a piece marked True goes on with the last chunk of the one before."""
+    hashes, lengths, flags = (
+        np.concatenate([getattr(words, name) for words, _ in parts]) for name in ("hashes", "lengths", "flags")
+    )
+    per_chunk = [parts[0][0].per_chunk]
+    for words, glued in parts[1:]:
+        counts = words.per_chunk
+        if glued:
+            per_chunk[-1][-1] += counts[0]
+            counts = counts[1:]
+        if len(counts):
+            per_chunk.append(counts)
+    return Words(hashes, lengths, flags, np.concatenate(per_chunk))
 
 
 def stable_hash(word: str) -> int:

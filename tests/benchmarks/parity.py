@@ -1,0 +1,235 @@
+"""Do our quality filters decide as datatrove's own blocks do, and at what cost?
+
+    python tests/benchmarks/parity.py WARC_OR_FOLDER ... [--limit 12000] [--json]
+
+Every text goes through each of the four filters of FineWeb by itself, on both sides; decision and reason must be the
+same, and for C4 the cleaned text. A difference is put down to its cause: to the word splitter, when the same stage
+with `word_split: datatrove` agrees. Texts are the main content of the pages as Resiliparse sees it, all of them read as
+English. CPU times are of this process; datatrove's includes its own cache of words, which neighbouring filters share.
+
+The texts of the figures in docs/performance.md: the saved web pages of the shared test data and the output of its
+docs_crawl.py (20,000 pages of documentation).
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fastwarc.warc import ArchiveIterator, WarcRecordType
+from resiliparse.extract.html2text import extract_plain_text
+from resiliparse.parse.encoding import bytes_to_str, detect_encoding
+
+from pipeline.document import Document, Drop
+from pipeline.stages.c4 import C4
+from pipeline.stages.fineweb import Fineweb
+from pipeline.stages.gopher_quality import GopherQuality
+from pipeline.stages.gopher_repetition import GopherRepetition
+
+REASONS = {
+    "gopher_repetition": {
+        "dup_para_frac": "duplicate_paragraphs",
+        "dup_para_char_frac": "duplicate_paragraph_characters",
+        "dup_line_frac": "duplicate_lines",
+        "dup_line_char_frac": "duplicate_line_characters",
+        **{f"duplicated_{n}_n_grams": f"duplicated_{n}_grams" for n in range(5, 11)},
+    },
+    "gopher_quality": {
+        "gopher_short_doc": "too_few_words",
+        "gopher_long_doc": "too_many_words",
+        "gopher_below_avg_threshold": "words_too_short",
+        "gopher_above_avg_threshold": "words_too_long",
+        "gopher_too_many_hashes": "too_many_hashes",
+        "gopher_too_many_ellipsis": "too_many_ellipses",
+        "gopher_too_many_bullets": "too_many_bullet_lines",
+        "gopher_too_many_end_ellipsis": "too_many_ellipsis_lines",
+        "gopher_below_alpha_threshold": "too_few_alphabetic_words",
+        "gopher_enough_stop_words": "too_few_stop_words",
+    },
+    "c4": {},
+    "fineweb": {
+        "line_punct_ratio": "too_few_punctuated_lines",
+        "short_line_ratio": "too_many_short_lines",
+        "char_dup_ratio": "duplicate_line_characters",
+        "list_ratio": "too_many_newlines",
+    },
+}
+"""datatrove's reasons that ours call by another name."""
+
+OURS: dict[str, Callable[..., Any]] = {
+    "gopher_repetition": GopherRepetition,
+    "gopher_quality": GopherQuality,
+    "c4": C4,
+    "fineweb": Fineweb,
+}
+SPLITS = ("fast", "datatrove")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`kept` or a reason, and the text that is left of a kept document."""
+
+    reason: str
+    text: str = ""
+
+
+@dataclass
+class Tally:
+    """What one filter came to."""
+
+    texts: int = 0
+    agreed: Counter[str] = field(default_factory=Counter)
+    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    kept: int = 0
+    causes: dict[str, Counter[str]] = field(default_factory=lambda: {split: Counter() for split in SPLITS})
+
+
+def datatrove_blocks() -> dict[str, Any]:
+    """datatrove's blocks as its FineWeb recipe builds them."""
+    from datatrove.pipeline.filters import (
+        C4QualityFilter,
+        FineWebQualityFilter,
+        GopherQualityFilter,
+        GopherRepetitionFilter,
+    )
+
+    return {
+        "gopher_repetition": GopherRepetitionFilter(),
+        "gopher_quality": GopherQualityFilter(),
+        "c4": C4QualityFilter(filter_no_terminal_punct=False),
+        "fineweb": FineWebQualityFilter(),
+    }
+
+
+def texts(paths: list[Path]) -> Iterator[str]:
+    """The main content of every page of the WARC files."""
+    files = [file for path in paths for file in (sorted(path.glob("*.warc.gz")) if path.is_dir() else [path])]
+    if not files:
+        sys.exit(f"parity: no *.warc.gz in {', '.join(map(str, paths))}")
+    for file in files:
+        with file.open("rb") as stream:
+            for record in ArchiveIterator(stream, record_types=WarcRecordType.response):
+                body = record.reader.read()
+                yield extract_plain_text(bytes_to_str(body, detect_encoding(body)), main_content=True, alt_texts=False)
+
+
+def their_verdict(name: str, block: Any, text: str) -> Verdict:
+    """What datatrove's block says of one text."""
+    from datatrove.data import Document as TheirDocument
+
+    document = TheirDocument(text=text, id="")
+    result = block.filter(document)
+    if result is True:
+        return Verdict("kept", document.text)
+    reason = result[1]
+    return Verdict(REASONS[name].get(reason, reason))
+
+
+def our_verdict(stage: Any, doc: Document) -> Verdict:
+    """What our stage says of the same."""
+    result = stage(doc)
+    return Verdict(result.reason) if isinstance(result, Drop) else Verdict("kept", result.text)
+
+
+def cause(theirs: Verdict, ours: Verdict, exact: Verdict) -> str:
+    """Why a filter of ours disagrees; `exact` is the same stage with datatrove's own splitter."""
+    change = f"{theirs.reason} there, {ours.reason} here"
+    if exact == theirs:
+        return f"word splitting: {change}"
+    if {theirs.reason, ours.reason} == {"lorem_ipsum", "curly_bracket"}:
+        return "both faults in one text: datatrove names the one it meets first, we name lorem ipsum"
+    if theirs.reason == ours.reason == "kept":
+        return "kept by both, cleaned differently"
+    return f"unexplained: {change}"
+
+
+def compare(all_texts: Iterator[str], limit: int | None) -> dict[str, Tally]:
+    """Run both sides over the texts."""
+    theirs, tallies = datatrove_blocks(), {name: Tally() for name in OURS}
+    ours = {name: {split: make(word_split=split) for split in SPLITS} for name, make in OURS.items()}
+    for number, text in enumerate(all_texts):
+        if number == limit:
+            break
+        if number % 1000 == 0:
+            print(f"{number} texts", file=sys.stderr, flush=True)
+        verdicts: dict[str, dict[str, Verdict]] = {name: {} for name in OURS}
+        for name, block in theirs.items():
+            start = time.process_time()
+            verdicts[name]["theirs"] = their_verdict(name, block, text)
+            tallies[name].seconds["theirs"] += time.process_time() - start
+        for split in SPLITS:
+            doc = Document(id="", url="", text=text, language="en")
+            for name, stages in ours.items():
+                start = time.process_time()
+                verdicts[name][split] = our_verdict(stages[split], doc)
+                tallies[name].seconds[split] += time.process_time() - start
+        for name, tally in tallies.items():
+            record(tally, verdicts[name])
+    return tallies
+
+
+def record(tally: Tally, verdicts: dict[str, Verdict]) -> None:
+    """Count one text's verdicts."""
+    theirs = verdicts["theirs"]
+    tally.texts += 1
+    tally.kept += theirs.reason == "kept"
+    for split in SPLITS:
+        if verdicts[split] == theirs:
+            tally.agreed[split] += 1
+        else:
+            tally.causes[split][cause(theirs, verdicts[split], verdicts["datatrove"])] += 1
+
+
+def summary(tallies: dict[str, Tally]) -> dict[str, Any]:
+    """The figures for a program."""
+    return {
+        "texts": next(iter(tallies.values())).texts,
+        "agreement": {name: tally.agreed["fast"] / max(tally.texts, 1) for name, tally in tallies.items()},
+        "agreement_datatrove_split": {
+            name: tally.agreed["datatrove"] / max(tally.texts, 1) for name, tally in tallies.items()
+        },
+        "causes": {name: {split: dict(tally.causes[split]) for split in SPLITS} for name, tally in tallies.items()},
+        "cpu_ms_per_text": {
+            name: {side: 1000 * seconds / max(tally.texts, 1) for side, seconds in tally.seconds.items()}
+            for name, tally in tallies.items()
+        },
+    }
+
+
+def show(tallies: dict[str, Tally]) -> None:
+    """The figures for a reader."""
+    sides = {"theirs": "datatrove", "fast": "ours", "datatrove": "ours*"}
+    print(
+        "* with word_split: datatrove\n" + f"{'filter':18} {'texts':>6} {'kept':>6} {'agree':>9} {'agree*':>9}", end=""
+    )
+    print("   CPU ms per text: " + ", ".join(sides.values()))
+    for name, tally in tallies.items():
+        agree = " ".join(f"{100 * tally.agreed[split] / max(tally.texts, 1):8.3f}%" for split in SPLITS)
+        ms = ", ".join(f"{1000 * tally.seconds[side] / max(tally.texts, 1):.3f}" for side in sides)
+        print(f"{name:18} {tally.texts:6} {tally.kept:6} {agree}   {ms}")
+    for split in SPLITS:
+        print(f"\ncauses of difference, word_split: {split}")
+        for name, tally in tallies.items():
+            for why, count in tally.causes[split].most_common():
+                print(f"  {count:6}  {name}: {why}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("paths", nargs="+", type=Path, help="WARC files, or folders of *.warc.gz")
+    parser.add_argument("--limit", type=int, default=None, help="stop after this many texts")
+    parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
+    arguments = parser.parse_args()
+    tallies = compare(texts(arguments.paths), arguments.limit)
+    show(tallies)
+    if arguments.json:
+        print(json.dumps(summary(tallies)))
+
+
+if __name__ == "__main__":
+    main()
