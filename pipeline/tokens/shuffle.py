@@ -125,15 +125,14 @@ def merge_spools(spools: Sequence[str | Path], path: str | Path) -> SpoolStats:
     A shard opens every spool: n parts and m shards mean n * m reads. Merging groups of parts first, in parallel,
     divides that by the size of a group; the shards come out the same.
     """
-    files = [pq.ParquetFile(spool) for spool in spools]
-    dtypes = {name for file in files if (name := _dtype_of(file)) is not None}
+    dtypes = {name for spool in spools if (name := _dtype_of(pq.read_schema(spool))) is not None}
     if len(dtypes) > 1:
         raise ValueError(f"the spools are of different dtypes: {', '.join(sorted(dtypes))}")
     size = sum(Path(spool).stat().st_size for spool in spools)
     documents = tokens = 0
     with _Writer(path, dtypes.pop() if dtypes else None) as writer:
         for keys in _split_keys(KeyRange(0, KEYS), max(1, size >> 26)):
-            table = pa.concat_tables([_SCHEMA.empty_table(), *(_read(file, keys, _SCHEMA.names) for file in files)])
+            table = pa.concat_tables([_SCHEMA.empty_table(), *(_read(spool, keys, _SCHEMA.names) for spool in spools)])
             table = table.sort_by(_ORDER)
             documents, tokens = documents + len(table), tokens + int(table["length"].to_numpy().sum())
             for piece in _pieces(table):
@@ -157,9 +156,8 @@ def assemble_shard(spools: Sequence[str | Path], keys: KeyRange, path: str | Pat
     Raises:
         IntegrityError: a spool holds ids of another dtype, or fewer bytes than its lengths say.
     """
-    files = [_open(spool, dtype) for spool in spools]
     names = [name for name in _SCHEMA.names if name != "tokens"]
-    tables = [_read(file, keys, names) for file in files]
+    tables = [_read(spool, keys, names, dtype) for spool in spools]
     offsets = np.cumsum([0, *map(len, tables)])
     table = pa.concat_tables([_SCHEMA.empty_table().select(names), *tables])
     table = table.append_column("read", pa.array(np.arange(len(table)))).sort_by(_ORDER)
@@ -168,8 +166,8 @@ def assemble_shard(spools: Sequence[str | Path], keys: KeyRange, path: str | Pat
     place = np.empty(len(table), dtype=np.int64)
     place[table["read"].to_numpy()] = starts  # where the i-th document read goes
     ids = np.empty(int(lengths.sum()), dtype=dtype)
-    for number, file in enumerate(files):
-        _copy_tokens(file, keys, place[offsets[number] : offsets[number + 1]], ids, str(spools[number]))
+    for number, spool in enumerate(spools):
+        _copy_tokens(spool, keys, place[offsets[number] : offsets[number + 1]], ids)
     return write_shard(Path(path), ids, table.append_column("start", pa.array(starts, pa.int64())))
 
 
@@ -226,17 +224,10 @@ def _little_endian(ids: Tokens) -> npt.NDArray[Any]:
     return ids.astype(ids.dtype.newbyteorder("<"), copy=False)
 
 
-def _dtype_of(file: pq.ParquetFile) -> str | None:
-    name = (file.schema_arrow.metadata or {}).get(b"tokens")
+def _dtype_of(schema: pa.Schema) -> str | None:
+    """None for a spool without documents."""
+    name = (schema.metadata or {}).get(b"tokens")
     return name.decode() if name else None
-
-
-def _open(path: str | Path, dtype: str) -> pq.ParquetFile:
-    file = pq.ParquetFile(path)
-    found = _dtype_of(file)
-    if found not in (None, dtype):  # a spool without documents has no dtype
-        raise IntegrityError(f"{path}: holds {found} ids, the run writes {dtype}")
-    return file
 
 
 def _groups(file: pq.ParquetFile, keys: KeyRange) -> list[int]:
@@ -249,9 +240,13 @@ def _groups(file: pq.ParquetFile, keys: KeyRange) -> list[int]:
     return found
 
 
-def _read(file: pq.ParquetFile, keys: KeyRange, names: Sequence[str]) -> pa.Table:
+def _read(spool: str | Path, keys: KeyRange, names: Sequence[str], dtype: str | None = None) -> pa.Table:
     """The rows of the range, in the order of the file, of the columns `names` (`key` among them)."""
-    groups = [_within(file.read_row_group(number, columns=list(names)), keys) for number in _groups(file, keys)]
+    with pq.ParquetFile(spool) as file:  # one at a time: a run may have more spools than a process may open files
+        found = _dtype_of(file.schema_arrow)
+        if dtype is not None and found not in (None, dtype):
+            raise IntegrityError(f"{spool}: holds {found} ids, the run writes {dtype}")
+        groups = [_within(file.read_row_group(number, columns=list(names)), keys) for number in _groups(file, keys)]
     return pa.concat_tables([_SCHEMA.empty_table().select(names), *groups]).select(names)
 
 
@@ -263,15 +258,18 @@ def _within(table: pa.Table, keys: KeyRange) -> pa.Table:
     return table.slice(int(low), high - int(low)).replace_schema_metadata(None)
 
 
-def _copy_tokens(file: pq.ParquetFile, keys: KeyRange, place: npt.NDArray[np.int64], ids: Tokens, name: str) -> None:
-    """Copy the ids of the range to `ids`, the i-th document of the file's range to position place[i]."""
+def _copy_tokens(spool: str | Path, keys: KeyRange, place: npt.NDArray[np.int64], ids: Tokens) -> None:
+    """Copy the ids of the range to `ids`, the i-th document of the spool's range to position place[i]."""
+    if not len(place):
+        return
     done = 0
-    for number in _groups(file, keys):
-        table = _within(file.read_row_group(number, columns=["key", "length", "tokens"]), keys)
-        for raw, length in zip(table["tokens"], table["length"].to_pylist(), strict=True):
-            document = np.frombuffer(raw.as_buffer(), dtype=ids.dtype.newbyteorder("<"))
-            if len(document) != length:
-                raise IntegrityError(f"{name}: a document has {len(document)} ids, its row says {length}")
-            start = int(place[done])
-            ids[start : start + length] = document
-            done += 1
+    with pq.ParquetFile(spool) as file:
+        for number in _groups(file, keys):
+            table = _within(file.read_row_group(number, columns=["key", "length", "tokens"]), keys)
+            for raw, length in zip(table["tokens"], table["length"].to_pylist(), strict=True):
+                document = np.frombuffer(raw.as_buffer(), dtype=ids.dtype.newbyteorder("<"))
+                if len(document) != length:
+                    raise IntegrityError(f"{spool}: a document has {len(document)} ids, its row says {length}")
+                start = int(place[done])
+                ids[start : start + length] = document
+                done += 1

@@ -1,7 +1,11 @@
 """The global shuffle: an order that depends on the seed and the ids alone, in parts of any shape."""
 
+import resource
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pipeline.contract.errors import IntegrityError
@@ -109,13 +113,33 @@ def test_only_row_groups_of_the_range_are_read(tmp_path, monkeypatch):
     monkeypatch.setattr(shuffle, "_GROUP_BYTES", 40)
     rows, tokens = documents(200)
     [spool] = spools_of(tmp_path, rows, tokens, 1)
-    file = shuffle._open(spool, "uint16")
+    file = pq.ParquetFile(spool)
     keys = KeyRange(KEYS // 2, KEYS // 2 + KEYS // 20)
     groups = shuffle._groups(file, keys)
     inside = sum(keys.start <= document_key(SEED, row[0]) < keys.stop for row in rows)
     assert inside > 3
     assert 0 < len(groups) <= inside + 2
     assert file.metadata.num_row_groups > 5 * len(groups)
+
+
+def test_more_spools_than_a_process_may_open_files(tmp_path):
+    rows, tokens = documents(90)
+    spools = spools_of(tmp_path, rows, tokens, 90)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (sum(1 for _ in Path("/dev/fd").iterdir()) + 20, hard))
+    try:
+        info = assemble_shard(spools, KeyRange(0, KEYS), tmp_path / "x.ds", "uint16")
+        assert merge_spools(spools, tmp_path / "merged").documents == info.documents == 90
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_damaged_spool_is_noticed(tmp_path, monkeypatch):
+    rows, tokens = documents(5)
+    monkeypatch.setattr(shuffle, "_little_endian", lambda ids: ids[:-1])
+    [spool] = spools_of(tmp_path, rows, tokens, 1)
+    with pytest.raises(IntegrityError, match=r"a document has \d ids, its row says \d"):
+        assemble_shard([spool], KeyRange(0, KEYS), tmp_path / "x.ds", "uint16")
 
 
 def test_keys_at_the_very_ends_of_the_range(tmp_path, monkeypatch):
@@ -162,13 +186,13 @@ def test_repeated_documents_lie_apart_and_dropped_ones_are_gone(tmp_path):
     once = spools_of(tmp_path, rows, tokens, 1)
     info = assemble_shard(spools, KeyRange(0, KEYS), tmp_path / "x.ds", "uint16")
     assert info.documents == 40 + 2 - 1
-    order = shuffle.pq.read_table(docs_path(tmp_path / "x.ds"))["id"].to_pylist()
+    order = pq.read_table(docs_path(tmp_path / "x.ds"))["id"].to_pylist()
     places = [i for i, name in enumerate(order) if name == "doc-3"]
     assert len(places) == 3
     assert places[2] - places[0] > 2
     assert "doc-4" not in order
     assemble_shard(once, KeyRange(0, KEYS), tmp_path / "y.ds", "uint16")
-    plain = shuffle.pq.read_table(docs_path(tmp_path / "y.ds"))["id"].to_pylist()
+    plain = pq.read_table(docs_path(tmp_path / "y.ds"))["id"].to_pylist()
     kept = {document_key(SEED, "doc-3")}
     first = [n for n in order if n not in ("doc-3", "doc-4")]
     assert first == [n for n in plain if n not in ("doc-3", "doc-4")]
