@@ -34,10 +34,10 @@ from torch.distributed.checkpoint.state_dict_saver import save as save_state
 
 from pipeline.contract.config import Tree, build
 from pipeline.contract.errors import InputError, IntegrityError
-from pipeline.contract.manifest import read_json, sha256_file, write_json
+from pipeline.contract.manifest import TokenizerInfo, read_json, sha256_file, write_json
 from training.config import ModelConfig
 from training.model import Transformer
-from training.parallel import World, gather
+from training.parallel import World, assign, gather
 from training.safe_reader import SafeReader, tensor_shapes
 
 FORMAT_VERSION = 1
@@ -67,7 +67,8 @@ class Checkpoint:
     config: Tree
     """The resolved config of the run."""
     provenance: Tree
-    """What it was made from: token manifests, tokenizer, parent checkpoint."""
+    """What it was made from: `tokenizer` (as in a token manifest), `init_from` (the SHA-256 of the parent's
+    checkpoint.json, or null), and the data."""
 
     @property
     def model_config(self) -> ModelConfig:
@@ -77,6 +78,18 @@ class Checkpoint:
             ConfigError: the `model` section of config.json does not fit this version.
         """
         return build(ModelConfig, self.config.get("model"), f"{self.path / 'config.json'}: model")
+
+    @property
+    def tokenizer_info(self) -> TokenizerInfo:
+        """Name, SHA-256, vocabulary size and end-of-text id of the tokenizer.
+
+        Raises:
+            InputError: checkpoint.json does not say.
+        """
+        try:
+            return TokenizerInfo(**self.provenance["tokenizer"])
+        except (KeyError, TypeError) as error:
+            raise InputError(str(self.path / "checkpoint.json"), f"has no tokenizer: {error!r}") from error
 
     @property
     def tokenizer_path(self) -> Path:
@@ -114,8 +127,7 @@ def save(
     """
     final = folder / f"step-{progress.step:08d}"
     working = Path(gather(world, str(folder / f".{final.name}.{uuid.uuid4().hex}.tmp"))[0])
-    if world.main:
-        (working / "state").mkdir(parents=True)
+    (working / "state").mkdir(parents=True, exist_ok=True)
     writer = FileSystemWriter(working / "state", thread_count=min(4, os.cpu_count() or 1))
     with _alone_is_fine():
         save_state(dict(tensors), storage_writer=writer, no_dist=not dist.is_initialized())
@@ -261,6 +273,39 @@ def load_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
             raise InputError(str(path), f"'{name}' is {tuple(shapes[name])}, not {tuple(tensor.shape)}")
     with _alone_is_fine():
         load_state(dict(tensors), storage_reader=SafeReader(state), no_dist=not dist.is_initialized())
+
+
+def load_weights(path: str | Path, model: Transformer) -> None:
+    """Start `model` (plain or sharded) from the weights of another run; its vocabulary may be larger.
+
+    Ids that are new to the model start from the mean of the ones it knew, which is a likely place for a token.
+
+    Args:
+        path: see `find`.
+
+    Raises:
+        InputError: see `read` and `load_tensors`; or the vocabulary would shrink.
+    """
+    found = read(path)
+    known, wanted = found.model_config.vocabulary, model.config.vocabulary
+    if wanted < known:
+        raise InputError(str(found.path), f"has a vocabulary of {known}; the model's is smaller, {wanted}")
+    tensors = model_tensors(model)
+    grown = [name for name in ("model.embed.weight", "model.head.weight") if wanted > known and name in tensors]
+    load_tensors(found.path, {name: tensor for name, tensor in tensors.items() if name not in grown})
+    tables: dict[str, Tensor] = {name: torch.empty(tensor_shapes(found.path / "state")[name]) for name in grown}
+    load_tensors(found.path, tables)
+    with torch.no_grad():
+        for name, table in tables.items():
+            rows = torch.zeros(tensors[name].shape)
+            rows[:known] = table[:known]
+            rows[known:wanted] = table[:known].mean(dim=0)
+            assign(tensors[name], rows)
+
+
+def fingerprint(path: str | Path) -> str:
+    """A name for a checkpoint's content: the SHA-256 of its checkpoint.json, which holds those of all its files."""
+    return sha256_file(find(path) / "checkpoint.json")
 
 
 @contextlib.contextmanager

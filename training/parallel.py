@@ -3,10 +3,12 @@
 The same code runs on one process or many, on CPUs (gloo) or GPUs (NCCL): one process is a mesh of one.
 """
 
+import ctypes
 import dataclasses
 import datetime
 import functools
 import os
+import signal
 import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -22,6 +24,9 @@ from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selectiv
 from pipeline.contract.errors import ConfigError
 from training.config import ModelConfig, ParallelConfig
 from training.model import Transformer, initial_value
+
+LAUNCHER = "TOKENMILL_LAUNCHER"
+"""Environment variable: the process id of `launch`, which its processes are not to outlive."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,6 +50,8 @@ def start(config: ParallelConfig) -> World:
     Raises:
         ConfigError: a device that is not there, or `replicas` that do not divide the processes.
     """
+    if os.environ.get(LAUNCHER) == str(os.getppid()):
+        _end_with_parent()
     rank, size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     local_rank = int(os.environ.get("LOCAL_RANK", rank))
     device = choose_device(config.device, local_rank)
@@ -59,6 +66,13 @@ def start(config: ParallelConfig) -> World:
     if not dist.is_initialized():
         _join(rank, size, device, datetime.timedelta(minutes=config.timeout_minutes))
     return World(rank=rank, size=size, local_rank=local_rank, device=device)
+
+
+def _end_with_parent() -> None:
+    """Ask the kernel (Linux) for a SIGTERM when the launcher dies, however it dies."""
+    if sys.platform == "linux":
+        set_parent_death_signal = 1  # PR_SET_PDEATHSIG in linux/prctl.h
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
 
 
 def choose_device(name: str, local_rank: int = 0) -> torch.device:

@@ -1,0 +1,138 @@
+"""Start several processes of a training command on this machine, as `tokenmill train CONFIG --nproc N` does.
+
+For several machines use torchrun (`torchrun --nnodes ... -m training.pretrain CONFIG`), which sets the same
+environment. Compared with torchrun this passes on the processes' own exit code and prints nothing of its own.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+import torch
+import torch.distributed as dist
+
+from pipeline.contract.errors import ConfigError
+from training import pretrain
+from training.config import load_config
+from training.parallel import LAUNCHER
+
+
+def launch(config_path: str | Path, overrides: Sequence[str] = (), nproc: int | None = None) -> int:
+    """Pretrain with `nproc` processes on this machine; returns the exit code.
+
+    Config and inputs are checked here first, so that a mistake is said once and before anything starts.
+
+    Args:
+        config_path: a YAML file.
+        overrides: `a.b=value` of the command line.
+        nproc: processes. None: one for each GPU, or one.
+
+    Raises:
+        UserError: what `pretrain.open_inputs` raises, or an impossible `nproc`.
+    """
+    inputs = pretrain.open_inputs(load_config(config_path, overrides))
+    pretrain.resume_point(inputs, Path(inputs.config.run.output) / "checkpoints", check_hashes=False)
+    arguments = [str(config_path), *(word for override in overrides for word in ("--set", override))]
+    command = ["-m", "training.pretrain", *arguments]
+    return run_processes(command, processes(nproc, inputs.config.parallel.device))
+
+
+def processes(nproc: int | None, device: str = "auto") -> int:
+    """How many processes to start.
+
+    Raises:
+        ConfigError: fewer than one, or more than there are GPUs (unless on CPUs).
+    """
+    gpus = torch.cuda.device_count() if device != "cpu" and torch.cuda.is_available() else 0
+    if nproc is None:
+        return max(1, gpus)
+    if nproc < 1:
+        raise ConfigError("--nproc", f"must be at least 1, got {nproc}")
+    if gpus and nproc > gpus:
+        raise ConfigError("--nproc", f"this machine has {gpus} GPUs, got {nproc}", mend="or set parallel.device=cpu")
+    return nproc
+
+
+def run_processes(command: Sequence[str], nproc: int) -> int:
+    """Run `python COMMAND` as `nproc` processes that find each other; returns the first bad exit code, or 0.
+
+    When one fails the others are stopped: they would wait for it for ever. SIGTERM and SIGINT are passed on.
+    """
+    store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # type: ignore[attr-defined]
+    # As torchrun does: the processes meet at a store that lives here, on a port that is ours already.
+    common = {
+        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(store.port), "TORCHELASTIC_USE_AGENT_STORE": "True",
+        "WORLD_SIZE": str(nproc), "LOCAL_WORLD_SIZE": str(nproc), LAUNCHER: str(os.getpid()),
+    }  # fmt: skip
+    threads = os.environ.get("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // nproc)))
+    group = Group()
+    with group:
+        for rank in range(nproc):
+            environment = {
+                **os.environ,
+                **common,
+                "RANK": str(rank),
+                "LOCAL_RANK": str(rank),
+                "OMP_NUM_THREADS": threads,
+            }
+            group.start([sys.executable, *command], environment)
+        return group.wait()
+
+
+class Group:
+    """Processes that live and die together."""
+
+    def __init__(self) -> None:
+        self._members: list[subprocess.Popen[bytes]] = []
+        self._before: dict[int, object] = {}
+
+    def __enter__(self) -> "Group":
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._before[number] = signal.signal(number, self._pass_on)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+        self.stop()
+
+    def start(self, command: Sequence[str], environment: dict[str, str]) -> None:
+        """Add a process; in a group of its own, so that a Ctrl-C reaches it once, through us."""
+        self._members.append(subprocess.Popen(command, env=environment, start_new_session=True))
+
+    def wait(self) -> int:
+        """Until all have ended well, or one has not."""
+        while True:
+            codes = [member.poll() for member in self._members]
+            failed = [code for code in codes if code]
+            if failed:
+                self._settle()
+                # A process killed by a signal has the code -n; shells know it as 128 + n.
+                return failed[0] if failed[0] > 0 else 128 - failed[0]
+            if all(code == 0 for code in codes):
+                return 0
+            time.sleep(0.05)
+
+    def _settle(self, seconds: float = 5.0) -> None:
+        """Give the others a moment: what stopped one often stops them all, with a message worth reading."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and any(member.poll() is None for member in self._members):
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """End whatever still runs."""
+        for member in self._members:
+            if member.poll() is None:
+                member.kill()
+        for member in self._members:
+            member.wait()
+
+    def _pass_on(self, number: int, _: FrameType | None) -> None:
+        for member in self._members:
+            if member.poll() is None:
+                member.send_signal(number)
