@@ -5,7 +5,7 @@ from typing import Literal
 
 from pipeline.contract.errors import InputError
 from pipeline.sources.record import Gap, Record
-from pipeline.sources.rows import Columns, read_jsonl, read_parquet
+from pipeline.sources.rows import DEFAULT_COLUMNS, Columns, read_jsonl, read_parquet
 from pipeline.sources.warc import MAX_BODY, read_warc
 from pipeline.storage.remote import DEFAULTS, RemoteSettings
 
@@ -47,7 +47,7 @@ def read_records(
     start: int = 0,
     format: str = "auto",
     dump: str = "",
-    columns: Columns = Columns(),  # noqa: B008 - frozen
+    columns: Columns = DEFAULT_COLUMNS,
     max_body: int = MAX_BODY,
     settings: RemoteSettings = DEFAULTS,
 ) -> Iterator[Record | Gap]:
@@ -82,7 +82,7 @@ def read_at(
     id: str | None = None,
     format: str = "auto",
     dump: str = "",
-    columns: Columns = Columns(),  # noqa: B008 - frozen
+    columns: Columns = DEFAULT_COLUMNS,
     settings: RemoteSettings = DEFAULTS,
 ) -> Record:
     """The record that a pointer names: the one at `offset`, and called `id` where several share it.

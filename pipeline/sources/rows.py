@@ -45,6 +45,9 @@ class Columns:
         return [name for name in dataclasses.astuple(self) if name]
 
 
+DEFAULT_COLUMNS = Columns()
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Rows:
     """Builds Records of one file's rows."""
@@ -87,7 +90,7 @@ def read_parquet(
     *,
     start: int = 0,
     dump: str = "",
-    columns: Columns = Columns(),
+    columns: Columns = DEFAULT_COLUMNS,
     settings: RemoteSettings = DEFAULTS,
 ) -> Iterator[Record | Gap]:
     """The rows of a parquet file from row `start` on; row groups before it are not read.
@@ -140,7 +143,7 @@ def read_jsonl(
     *,
     start: int = 0,
     dump: str = "",
-    columns: Columns = Columns(),
+    columns: Columns = DEFAULT_COLUMNS,
     max_line: int = 1 << 26,
     settings: RemoteSettings = DEFAULTS,
 ) -> Iterator[Record]:

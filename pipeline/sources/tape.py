@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
 CHUNK = 1 << 16
-FIRST_FEED = 512  # an error loses the output of the call it happens in: keep the header of a damaged record out of it
+FIRST_FEED = 512
 MAX_STEP = 1 << 20  # decoded bytes per call at most (gzip): a bomb is met in small helpings
 BLANK = b"\r\n\0 \t"
 WARC_HEAD = re.compile(rb"WARC/\d\.\d")
@@ -34,24 +34,49 @@ class Inflater(Protocol):
         """Whether the member has ended."""
 
     def feed(self, data: bytes) -> tuple[bytes, int]:
-        """Decoded bytes, and how many bytes of `data` were not used; raises ValueError for damage."""
+        """Decoded bytes, and how many bytes of `data` were not used; raises Damage."""
+
+
+class Damage(ValueError):
+    """A member that cannot be decoded further.
+
+    Args:
+        cause: what is wrong.
+        decoded: what could still be decoded of the bytes just fed.
+    """
+
+    def __init__(self, cause: str, decoded: bytes = b"") -> None:
+        self.cause, self.decoded = cause, decoded
+        super().__init__(cause)
 
 
 class _Gunzip:
     def __init__(self) -> None:
         self._zlib = zlib.decompressobj(31)
+        self._fed = False
 
     @property
     def eof(self) -> bool:
         return self._zlib.eof
 
     def feed(self, data: bytes) -> tuple[bytes, int]:
-        # zlib refuses a wrong checksum after it has written its output, which is then lost: see FIRST_FEED.
         try:
             out = self._zlib.decompress(data, MAX_STEP)
         except zlib.error as error:
-            raise ValueError(str(error)) from error
+            # The output of the failing call is lost; of the first one it is the header of the damaged record.
+            raise Damage(str(error), b"" if self._fed else _bytewise(data)) from error
+        self._fed = True
         return out, len(self._zlib.unused_data if self._zlib.eof else self._zlib.unconsumed_tail)
+
+
+def _bytewise(data: bytes) -> bytes:
+    inflater, out = zlib.decompressobj(31), bytearray()
+    try:
+        for at in range(len(data)):
+            out += inflater.decompress(data[at : at + 1])
+    except zlib.error:
+        pass
+    return bytes(out)
 
 
 class _Unzstd:
@@ -74,7 +99,7 @@ class _Unzstd:
         try:
             out = self._frame.decompress(step)
         except self._error as error:
-            raise ValueError(str(error)) from error
+            raise Damage(str(error)) from error
         return out, len(data) - len(step) + (len(self._frame.unused_data) if self._frame.eof else 0)
 
 
@@ -97,10 +122,20 @@ def codec_of(source: BinaryIO) -> Codec | None:
     if head.startswith(_GZIP_MAGIC):
         return GZIP
     if head.startswith(_ZSTD_DICTIONARY_MAGIC) and len(head) == 8:
-        return Codec("zstd", _ZSTD_MAGIC, functools.partial(_Unzstd, _dictionary(source.read(_uint32(head[4:])))))
+        return Codec(
+            "zstd", _ZSTD_MAGIC, functools.partial(_Unzstd, _dictionary(_read_exactly(source, _uint32(head[4:]))))
+        )
     if head.startswith(_ZSTD_MAGIC):
         return Codec("zstd", _ZSTD_MAGIC, functools.partial(_Unzstd, None))
     return None
+
+
+def _read_exactly(source: BinaryIO, count: int) -> bytes:
+    """`count` bytes, fewer only at the end: an unbuffered source may hand out less at a time."""
+    data = bytearray()
+    while len(data) < count and (more := source.read(min(count - len(data), 1 << 20))):
+        data += more
+    return bytes(data)
 
 
 def _uint32(data: bytes) -> int:
@@ -116,7 +151,7 @@ def _dictionary(data: bytes) -> bytes | None:
     while data and not inflater.eof and len(words) < 1 << 24:
         try:
             out, left = inflater.feed(data)
-        except ValueError:
+        except Damage:
             return None
         words, data = words + out, data[len(data) - left :]
     return words
@@ -240,8 +275,9 @@ class Tape:
         data = self._input[self._cursor : self._cursor + self._feed]
         try:
             out, unused = inflater.feed(data)
-        except ValueError as error:
-            self._ended, self.damage = True, f"corrupt_member: {error}"
+        except Damage as error:
+            self._decoded += error.decoded
+            self._ended, self.damage = True, f"corrupt_member: {error.cause}"
             return
         self._cursor += len(data) - unused
         self._decoded += out

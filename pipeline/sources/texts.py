@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pipeline.contract.errors import InputError
 from pipeline.sources.read import format_of, read_records
 from pipeline.sources.record import Record
-from pipeline.sources.rows import Columns
+from pipeline.sources.rows import DEFAULT_COLUMNS, Columns
 from pipeline.sources.screen import storable
 from pipeline.storage.files import list_files, open_read
 from pipeline.storage.remote import DEFAULTS, RemoteSettings
@@ -16,7 +16,7 @@ _CHUNK = 1 << 20
 
 
 def read_texts(
-    paths: Sequence[str], *, columns: Columns = Columns(), settings: RemoteSettings = DEFAULTS
+    paths: Sequence[str], *, columns: Columns = DEFAULT_COLUMNS, settings: RemoteSettings = DEFAULTS
 ) -> Iterator[str]:
     """The texts of jsonl, parquet, WET and plain text files, file by file in the order of their names.
 

@@ -10,6 +10,7 @@ import datetime
 import hashlib
 import itertools
 import re
+import zlib
 from collections.abc import Generator, Iterator
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO
@@ -135,10 +136,11 @@ def _read_fast(source: BinaryIO, start: int, max_block: int) -> Generator[Found,
         try:
             record = next(records, None)
             offset = None if record is None else gzip.frame_start_position()
-            if record is None or offset is None or (held and offset <= held.offset):
-                return (
-                    start  # the last record too: only the careful reader tells a whole member from one cut at its end
-                )
+            if record is None or offset is None:
+                return start  # the last one: only the careful reader tells a whole member from one cut at its end
+            in_place = offset > start if held else offset == start
+            if not (in_place and _begins_record(source, offset)):
+                return start
             if held:
                 held.length = offset - held.offset
                 yield held
@@ -147,6 +149,18 @@ def _read_fast(source: BinaryIO, start: int, max_block: int) -> Generator[Found,
                 return start
         except OSError:
             return start
+
+
+def _begins_record(source: BinaryIO, offset: int) -> bool:
+    """Whether the gzip member at `offset` begins with a record (else a header lies across it and the one before)."""
+    back = source.tell()
+    source.seek(offset)
+    data = source.read(128)
+    source.seek(back)
+    try:
+        return zlib.decompressobj(31).decompress(data, 5) == b"WARC/"
+    except zlib.error:
+        return False
 
 
 def _sound(record: Any, offset: int, max_block: int) -> Found | None:
