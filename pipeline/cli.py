@@ -273,3 +273,7 @@ def doctor() -> None:
     for line in examine():
         table.add_row(line.what, f"[{'green' if line.ok else 'yellow'}]{line.found}[/]", line.purpose)
     _out.print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -30,9 +30,11 @@ class Signer:
     def __init__(self, config: DedupConfig) -> None:
         self._config = config
         self._digests: list[U64] = [np.empty((0, 2), np.uint64)]
-        self._bands: list[U64] = []
-        self._rows: list[npt.NDArray[np.int64]] = []
-        self._sketches: list[npt.NDArray[np.uint8]] = []
+        # Empty arrays to begin with, so that a group without documents has every array too.
+        self._bands: list[U64] = [np.empty((0, config.minhash.bands), np.uint64)] if config.minhash else []
+        self._rows: list[npt.NDArray[np.int64]] = [np.empty(0, np.int64)]
+        hashes = config.minhash.hashes if config.minhash else 0
+        self._sketches: list[npt.NDArray[np.uint8]] = [np.empty((0, hashes), np.uint8)]
         self._orders: list[U64] = [np.empty(0, np.uint64)]
         self.documents = 0
 
@@ -60,7 +62,7 @@ class Signer:
         every = np.arange(self.documents, dtype=np.uint64)
         found = run_arrays("digest", digests[:, 0], every, digests[:, 1]) | {"order": np.concatenate(self._orders)}
         minhash = self._config.minhash
-        if minhash and self._bands:
+        if minhash:
             bands, rows = np.concatenate(self._bands), np.concatenate(self._rows).astype(np.uint64)
             found |= run_arrays("band", bands.reshape(-1), np.repeat(rows, minhash.bands))
             found["sketch"] = np.concatenate(self._sketches)

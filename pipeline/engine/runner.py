@@ -6,6 +6,7 @@ documents never pass through Ray. A task commits its own work, so that a result 
 
 import contextlib
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
@@ -121,6 +122,8 @@ def _start_ray(settings: RunSettings) -> Any:
     common: dict[str, Any] = {"log_to_driver": False, "logging_level": "error", "configure_logging": True}
     address = settings.ray.address
     if address is None:
+        # Workers inherit the environment: stages of the user's own are found where this process finds them.
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
         # Documents go by path, so the object store needs to hold only task arguments and results.
         ray.init(num_cpus=settings.workers or os.cpu_count(), include_dashboard=False,
                  object_store_memory=128 << 20, **common)  # fmt: skip

@@ -48,23 +48,25 @@ def write_warc(path: Path, pages: Sequence[Page]) -> Path:
     return path
 
 
-_OPENINGS = ("The river", "A teacher", "This village", "Our garden", "The old bridge", "Every winter the lake")
-_VERBS = ("was known to be", "had always been", "came to be", "could have been", "seemed to have been", "is said to be")
-_ENDINGS = ("close to the heart of the valley", "the reason that people stayed", "part of a story with many voices",
-            "a place to rest and think", "what the children talked of", "older than the houses")  # fmt: skip
+_LINKS = "the of and to that with have be in for on from under over near behind".split()
+_WORDS = """apple winter stone music paper harbour silver meadow candle forest letter window garden summer copper lantern
+kitchen morning thunder orchard river teacher village bridge valley people story voice children town house market road
+island mountain painter doctor farmer captain sailor singer writer reader runner builder baker miller weaver potter""".split()
+_VERBS = (
+    "found carried followed remembered described painted repaired visited counted watched gathered answered".split()
+)
 
 
 def prose(seed: int, sentences: int = 14) -> str:
-    """English paragraphs that pass FineWeb's filters, different for every seed."""
+    """English-looking paragraphs that pass FineWeb's filters, different for every seed."""
     draw = random.Random(seed)
-    words = ["apple", "winter", "stone", "music", "paper", "harbour", "silver", "meadow", "candle", "forest", "letter",
-             "window", "garden", "summer", "copper", "lantern", "kitchen", "morning", "thunder", "orchard"]  # fmt: skip
-    lines = []
-    for _ in range(sentences):
-        nouns = ", ".join(draw.sample(words, 3))
-        lines.append(f"{draw.choice(_OPENINGS)} {draw.choice(_VERBS)} {draw.choice(_ENDINGS)}, and the {nouns} number "
-                     f"{draw.randrange(10**6)} that we remember have not changed with the years.")  # fmt: skip
-    return "".join(f"<p>{line}</p>" for line in lines)
+    return "".join(f"<p>{_sentence(draw)}</p>" for _ in range(sentences))
+
+
+def _sentence(draw: random.Random) -> str:
+    pairs = [f"{draw.choice(_LINKS)} {draw.choice(_WORDS)}" for _ in range(8)]
+    pairs.insert(draw.randrange(2, 6), draw.choice(_VERBS))
+    return f"The {draw.choice(_WORDS)} {' '.join(pairs)}."
 
 
 def article(seed: int, sentences: int = 14) -> str:
