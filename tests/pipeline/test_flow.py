@@ -23,7 +23,7 @@ CONFIG = """
 extract:
   - poison.Poison: {}
   - main_text: {engine: resiliparse}
-filter: [gopher_repetition, gopher_quality, c4, fineweb]
+filter: [gopher_quality, gopher_repetition, c4, fineweb]
 tokenize:
   stages: [pii]
   train_tokenizer: {vocabulary_size: 500}
@@ -161,7 +161,7 @@ def test_a_killed_build_goes_on_to_the_same_bytes(crawl, local, tmp_path, after)
 def test_another_config_is_refused_by_name(crawl, local):
     with pytest.raises(ConfigError) as caught:
         run(crawl, local, overrides=["filter.gopher_quality.min_words=30"], local=True)
-    assert "filter[1].gopher_quality.min_words: 50 -> 30" in str(caught.value)
+    assert "filter[0].gopher_quality.min_words: 50 -> 30" in str(caught.value)
 
 
 def test_how_it_is_run_may_change(crawl, local):
