@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import hashlib
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,9 @@ END_OF_TEXT_NAMES = (
 )
 """Tried in this order when the config names no end-of-text token: GPT-2, Llama 3, DeepSeek, Llama 2, Gemma, ..."""
 
+_CONTROL = re.compile(r"<[|｜].*[|｜]>")
+"""Control tokens by their looks. Other tokens that a file adds without calling them special (runs of spaces, `<table>`,
+`<think>`) are ordinary text, which a page may hold."""
 _BATCH_CHARACTERS = 1_000_000
 """Texts handed to the encoder at once. Measured: it holds about 130 bytes per character until the ids are copied."""
 
@@ -179,8 +183,9 @@ def _load(path: Path, content: bytes, end_of_text: str | None) -> Tokenizer:
     vocabulary: dict[str, int] = engine.get_vocab(with_added_tokens=True)
     added = engine.get_added_tokens_decoder()
     name = _end_of_text_name(path, vocabulary, [token.content for token in added.values()], end_of_text)
-    # Marked special even where the file does not say so: only special tokens can be switched off in page text.
-    engine.add_special_tokens([AddedToken(name, special=True, normalized=False)])
+    # Marked special even where the file does not say so (Qwen's <|fim_prefix|>): only these can be switched off.
+    control = [name, *(token.content for token in added.values() if _CONTROL.fullmatch(token.content))]
+    engine.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in control])
     engine.encode_special_tokens = True
     engine.no_padding()
     engine.no_truncation()

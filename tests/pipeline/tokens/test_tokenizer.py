@@ -73,6 +73,14 @@ def test_an_end_of_text_that_the_file_does_not_call_special_cannot_be_forged_eit
     assert tokenizer.decode(ids) == "the</s>the"
 
 
+def test_a_control_token_is_known_by_its_looks_and_other_added_tokens_are_text(tmp_path):
+    extra = [AddedToken(token, special=False) for token in ("<|fim_prefix|>", "<table>", "    ")]
+    tokenizer = load_tokenizer(byte_level(tmp_path, *extra, "</s>"))
+    assert set(tokenizer.special_tokens) == {"<|fim_prefix|>", "</s>"}
+    [ids] = tokenizer.encode(["a<|fim_prefix|><table>    b"])
+    assert tokenizer.pieces(ids) == ["a", *"<|fim_prefix|>", "<table>", "    ", "b"]
+
+
 def test_a_control_token_inside_a_unigram_model_cannot_be_forged(tmp_path):
     # Unlike SentencePiece, `tokenizers` matches every piece of a unigram model, control tokens included.
     pieces = [("<unk>", -20.0), ("</s>", 0.0), *((letter, -2.0) for letter in "ab/<>s"), ("ab", -1.0)]
