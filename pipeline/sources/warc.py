@@ -144,7 +144,8 @@ def _read_fast(source: BinaryIO, start: int, max_block: int) -> Generator[Found,
             if held:
                 held.length = offset - held.offset
                 yield held
-            start, held = offset, _sound(record, offset, max_block)
+            start, held = offset, None  # before anything that may fail: what was handed out must not come again
+            held = _sound(record, offset, max_block)
             if held is None or gzip.frame_start_position() != offset:
                 return start
         except OSError:

@@ -171,6 +171,13 @@ def test_a_flipped_bit_inside_a_member_loses_that_record_alone(read):
     assert items[1].fault.startswith("corrupt_member") and items[1].warc_length == len(a)
 
 
+def test_a_record_before_one_that_cannot_be_unpacked_comes_once(read):
+    long = member(warc(2, PAGE + random.Random(2).randbytes(300_000)))
+    items = read(member(warc(1)) + long[:200_000] + b"\xff" * 50 + long[200_050:] + member(warc(3)))
+    assert [item.id for item in items] == ["r1", "r2", "r3"]
+    assert [bool(item.fault) for item in items] == [False, True, False]
+
+
 def test_a_content_length_too_long_ends_at_the_member(read):
     parts = [member(warc(1)), member(warc(2, length=len(PAGE) + 50)), member(warc(3)), member(warc(4))]
     items = read(b"".join(parts))
@@ -321,7 +328,7 @@ def test_a_missing_file_and_a_folder_are_the_users_mistake(tmp_path):
 @pytest.mark.parametrize(
     ("path", "dump"),
     [
-        ("s3://x/crawl-data/CC-MAIN-2024-10/segments/1707/warc/CC-MAIN-20240220211055-00000.warc.gz", "CC-MAIN-2024-10"),
+        ("s3://x/crawl-data/CC-MAIN-2024-10/segments/17/warc/CC-MAIN-20240220211055-00000.warc.gz", "CC-MAIN-2024-10"),
         ("crawl-data/CC-NEWS/2024/03/CC-NEWS-20240301.warc.gz", ""),
         ("plain.warc.gz", ""),
     ],
