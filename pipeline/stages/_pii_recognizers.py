@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 from pipeline.stages._pii_windows import PII_TYPES, PiiType, Window
 
 PRESIDIO_REGIONS = ("US", "GB", "DE", "FR", "IL", "IN", "CA", "BR")
+_MOST_REMEMBERED = 200
+"""Characters of a window whose findings are remembered."""
 _NOT_NEEDED = ("torch", "transformers", "stanza", "gliner", "flair")
 
 
@@ -30,7 +32,8 @@ class Span(NamedTuple):
 def recognize(text: str, window: Window, regions: tuple[str, ...]) -> list[Span]:
     """What Presidio finds in one window; positions are those of `text`."""
     content = text[window.start : window.stop]
-    found = _recognize(window.type, content, regions)
+    find = _recognize if len(content) <= _MOST_REMEMBERED else _recognize.__wrapped__
+    found = find(window.type, content, regions)
     return [Span(window.type, window.start + start, window.start + stop, score) for start, stop, score in found]
 
 
@@ -44,6 +47,15 @@ def _recognize(type_: PiiType, content: str, regions: tuple[str, ...]) -> tuple[
         recognizer = _recognizers()[type_]
     results = recognizer.analyze(content, [type_], None)
     return tuple(sorted((result.start, result.end, float(result.score)) for result in results))
+
+
+def known_regions(regions: tuple[str, ...]) -> frozenset[str]:
+    """The countries libphonenumber knows; it is not loaded for Presidio's own."""
+    if set(regions) <= set(PRESIDIO_REGIONS):
+        return frozenset(PRESIDIO_REGIONS)
+    import phonenumbers
+
+    return frozenset(phonenumbers.SUPPORTED_REGIONS)
 
 
 def is_public(address: str) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 from pipeline.document import Document
-from pipeline.stages._pii_recognizers import PRESIDIO_REGIONS, Span, is_public, recognize
+from pipeline.stages._pii_recognizers import PRESIDIO_REGIONS, Span, is_public, known_regions, recognize
 from pipeline.stages._pii_windows import PII_TYPES, PiiType, is_plausible, windows
 
 PLACEHOLDERS: dict[PiiType, str] = {
@@ -49,9 +49,9 @@ class Pii:
     def __post_init__(self) -> None:
         if not 0 <= self.min_score <= 1:
             raise ValueError(f"min_score: must be from 0 to 1, got {self.min_score}")
-        wrong = [region for region in self.phone_regions if not (len(region) == 2 and region.isupper())]
-        if wrong:
-            raise ValueError(f"phone_regions: expected codes of two capital letters such as US, got '{wrong[0]}'")
+        unknown = [region for region in self.phone_regions if region not in known_regions(self.phone_regions)]
+        if unknown:
+            raise ValueError(f"phone_regions: no country code such as GB or US: '{unknown[0]}'")
 
     def __call__(self, doc: Document) -> Document:
         """The document with personal data replaced and counted per type in `pii_counts`."""
@@ -88,7 +88,7 @@ class Pii:
 
     def _is_wanted(self, text: str, span: Span) -> bool:
         value = text[span.start : span.stop]
-        if span.type not in self.types or value in (PLACEHOLDERS[span.type], f"<{span.type}>"):
+        if span.type not in self.types or value in (PLACEHOLDERS[span.type], _IPV6_PLACEHOLDER):
             return False
         return span.type != "IP_ADDRESS" or not self.public_ips_only or is_public(value)
 
