@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline import __version__
+from pipeline.cli_tools import add_tool_commands
 from pipeline.cli_training import add_training_commands
 from pipeline.contract.errors import TokenmillError, UserError
 
@@ -28,12 +29,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 config_app = typer.Typer(help="Show what a config says.", no_args_is_help=True)
-assets_app = typer.Typer(help="Models and lists that the pipeline needs.", no_args_is_help=True)
-tokenizer_app = typer.Typer(help="Train and try tokenizers.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
-app.add_typer(assets_app, name="assets")
-app.add_typer(tokenizer_app, name="tokenizer")
-add_training_commands(app)
 
 ConfigPath = Annotated[Path, typer.Argument(help="A file of configs/pipeline/.", metavar="CONFIG", show_default=False)]
 RunFolder = Annotated[Path, typer.Argument(help="The run folder.", metavar="OUT", show_default=False)]
@@ -114,9 +110,9 @@ def verify(
         done.append(check)
         if not as_json:
             _out.print(f"[{'green' if check.ok else 'bold red'}]{'ok  ' if check.ok else 'FAIL'}[/] {check.name}: "
-                       f"{check.looked_at}", highlight=False)  # fmt: skip
+                       f"{check.looked_at}", highlight=False, soft_wrap=True)  # fmt: skip
             for problem in check.problems[:20]:
-                _out.print(f"       {problem}", markup=False, highlight=False)
+                _out.print(f"       {problem}", markup=False, highlight=False, soft_wrap=True)
             if len(check.problems) > 20:
                 _out.print(f"       ... and {len(check.problems) - 20} more")
     if as_json:
@@ -167,18 +163,67 @@ def report(out: RunFolder) -> None:
 
 
 @app.command()
-def crawl(
-    seed: Annotated[list[str], typer.Option(metavar="URL", help="Where to start; may be given several times.")],
-    output: Annotated[Path, typer.Option(metavar="DIR", help="Where the WARC files go.")],
-    limit: Annotated[int, typer.Option(help="Pages at most.")] = 100,
-    delay: Annotated[float, typer.Option(help="Seconds between two requests to one host.")] = 1.0,
-    same_host: Annotated[bool, typer.Option(help="Stay on the hosts of the seeds.")] = True,
+def trace(
+    out: RunFolder,
+    url: Annotated[str | None, typer.Option(help="What became of this address.")] = None,
+    domain: Annotated[str | None, typer.Option(help="What became of this domain, subdomains included.")] = None,
+    shard: Annotated[str | None, typer.Option(help="With --position: the document that a token belongs to.")] = None,
+    position: Annotated[int | None, typer.Option(help="Of the token in the shard, from 0.")] = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Fetch pages politely (robots.txt, one host at a time) into WARC files laid out as Common Crawl's."""
-    from pipeline.sources.crawl import crawl as run_crawl
+    """From a page to its tokens, from a token to its page."""
+    from pipeline.trace import trace_domain, trace_position, trace_url
 
-    summary = run_crawl(seed, output, limit=limit, delay=delay, same_host=same_host)
-    typer.echo(summary)
+    if [url is not None, domain is not None, shard is not None].count(True) != 1 or (shard is None) != (
+        position is None
+    ):
+        raise UserError("trace", "give one of --url, --domain, or --shard with --position")
+    if url is not None:
+        found = trace_url(out, url)
+    elif domain is not None:
+        found = trace_domain(out, domain)
+    else:
+        found = [trace_position(out, str(shard), position or 0)]
+    if as_json:
+        typer.echo(json.dumps([dataclasses.asdict(one) for one in found]))
+    else:
+        _print_traces(found)
+
+
+@app.command()
+def remove(
+    out: RunFolder,
+    output: Annotated[Path, typer.Option(metavar="OUT2", help="The new run folder.")],
+    domain: Annotated[list[str], typer.Option(help="Take this domain out, subdomains included.")] = [],
+    url_file: Annotated[Path | None, typer.Option(help="Take these addresses out, one a line.")] = None,
+) -> None:
+    """Copy a run without some pages, tokens included."""
+    from pipeline.remove import Takedown, read_urls
+    from pipeline.remove import remove as take_out
+
+    if not domain and url_file is None:
+        raise UserError("remove", "nothing to remove", mend="give --domain or --url-file")
+    domains = frozenset(name.lower().strip(".") for name in domain)
+    done = take_out(out, output, Takedown(domains, read_urls(url_file) if url_file else frozenset()))
+    _out.print(f"{done.documents:,} documents and {done.tokens:,} tokens taken out, {done.shards_rewritten} of "
+               f"{done.shards} shards written anew: {output}", highlight=False, soft_wrap=True)  # fmt: skip
+
+
+def _print_traces(found: list[Any]) -> None:
+    for one in found:
+        details = ", ".join(f"{name} {value}" for name, value in one.details.items())
+        _out.print(f"[bold]{one.outcome}[/] {details}", highlight=False, soft_wrap=True)
+        _out.print(
+            f"  {one.url}\n  {one.id} in {one.warc_path} at byte {one.warc_offset}", highlight=False, markup=False
+        )
+        for span in one.spans:
+            _out.print(
+                f"  {span.shard} tokens {span.start:,} to {span.start + span.length - 1:,}",
+                highlight=False,
+                soft_wrap=True,
+            )
+    if not found:
+        _out.print("nothing: no candidate of this run has such an address")
 
 
 @config_app.command("show")
@@ -203,9 +248,9 @@ def config_schema(
 
         typer.echo(json.dumps(json_schema(PipelineConfig, VARIANTS), indent=1))
     elif kind == "training":
-        from training.config import TrainConfig
+        from training.config import PretrainConfig
 
-        typer.echo(json.dumps(json_schema(TrainConfig), indent=1))
+        typer.echo(json.dumps(json_schema(PretrainConfig), indent=1))
     else:
         raise UserError("config schema", f"unknown kind '{kind}'", known=["pipeline", "training"])
 
@@ -214,54 +259,6 @@ def _resolved(config: Path, overrides: list[str], inputs: list[str], output: str
     from pipeline.config import load_config, resolved_config
 
     return resolved_config(load_config(config, overrides=overrides, inputs=inputs, output=output))
-
-
-@assets_app.command("fetch")
-def assets_fetch(
-    names: Annotated[list[str], typer.Argument(help="Which; none means all the defaults need.")] = [],
-) -> None:
-    """Fetch models and lists once, checked by SHA-256; afterwards no command needs the network."""
-    from pipeline.storage.assets import fetch
-
-    for path in fetch(names or None):
-        typer.echo(path)
-
-
-@tokenizer_app.command("train")
-def tokenizer_train(
-    inputs: Annotated[list[str], typer.Option("--input", help="Text, jsonl or parquet files with a `text` column.")],
-    output: Annotated[Path, typer.Option(help="The tokenizer.json to write.")],
-    vocabulary_size: Annotated[int, typer.Option(help="Ids in all.")] = 32_768,
-) -> None:
-    """Train a byte-level BPE tokenizer."""
-    from pipeline.sources.texts import read_texts
-    from pipeline.tokens.train import train_tokenizer
-
-    train_tokenizer(read_texts(inputs), vocabulary_size=vocabulary_size, path=output)
-    typer.echo(output)
-
-
-@tokenizer_app.command("encode")
-def tokenizer_encode(
-    tokenizer: Path, text: Annotated[str, typer.Argument(help="The text; `-` reads standard input.")]
-) -> None:
-    """The ids of a text, and the piece of text each stands for."""
-    from pipeline.tokens.tokenizer import load_tokenizer
-
-    loaded = load_tokenizer(tokenizer)
-    ids = loaded.encode([sys.stdin.read() if text == "-" else text])[0]
-    for number, piece in zip(ids, loaded.pieces(ids), strict=True):
-        typer.echo(f"{number}\t{piece!r}")
-
-
-@tokenizer_app.command("show")
-def tokenizer_show(tokenizer: Path) -> None:
-    """What a tokenizer.json holds."""
-    from pipeline.tokens.tokenizer import load_tokenizer
-
-    loaded = load_tokenizer(tokenizer)
-    typer.echo(json.dumps({**dataclasses.asdict(loaded.info), "end_of_text": loaded.end_of_text,
-                           "special_tokens": loaded.special_tokens}, indent=1, ensure_ascii=False))  # fmt: skip
 
 
 @app.command()
@@ -274,6 +271,9 @@ def doctor() -> None:
         table.add_row(line.what, f"[{'green' if line.ok else 'yellow'}]{line.found}[/]", line.purpose)
     _out.print(table)
 
+
+add_tool_commands(app)
+add_training_commands(app)
 
 if __name__ == "__main__":
     main()

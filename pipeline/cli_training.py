@@ -1,7 +1,135 @@
 """The commands of the training half: thin, and importing torch only when called."""
 
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
 import typer
+
+from pipeline.contract.config import build
+from pipeline.contract.errors import UserError
+
+TrainingConfig = Annotated[
+    Path, typer.Argument(help="A file of configs/training/.", metavar="CONFIG", show_default=False)
+]
+Checkpoint = Annotated[Path, typer.Argument(help="A checkpoint, or the run folder that holds it.", metavar="CKPT")]
+Overrides = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change one value: batch.steps=100")]
+Nproc = Annotated[int | None, typer.Option(help="Processes on this machine; one per GPU by default.")]
+MaxTokens = Annotated[int, typer.Option(help="Tokens to write at most.")]
+Temperature = Annotated[float, typer.Option(help="0 takes the likeliest token.")]
+TopK = Annotated[int | None, typer.Option(help="Choose among the k likeliest tokens.")]
+TopP = Annotated[float | None, typer.Option(help="Choose among the likeliest tokens of this probability together.")]
+Seed = Annotated[int, typer.Option(help="The same seed writes the same text.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 
 
 def add_training_commands(app: typer.Typer) -> None:
     """Hang `train`, `sft`, `sample`, `chat`, `eval` and `export` on the command line."""
+    app.command("train")(train)
+    app.command("sft")(sft)
+    app.command("sample")(sample)
+    app.command("chat")(chat)
+    app.command("eval")(evaluate)
+    app.command("export")(export)
+
+
+def train(config: TrainingConfig, nproc: Nproc = None, overrides: Overrides = []) -> None:
+    """Pretrain a model on token shards; the same command again goes on from the newest checkpoint."""
+    from training.launch import launch
+
+    raise typer.Exit(launch(config, overrides, nproc))
+
+
+def sft(config: TrainingConfig, nproc: Nproc = None, overrides: Overrides = []) -> None:
+    """Fine-tune a pretrained model on conversations."""
+    from training.sft import launch_sft
+
+    raise typer.Exit(launch_sft(config, overrides, nproc))
+
+
+def sample(
+    checkpoint: Checkpoint,
+    prompt: Annotated[list[str], typer.Option(help="What to go on from; may be given several times.")] = [""],
+    as_chat: Annotated[bool, typer.Option("--chat", help="The prompt is a user's message.")] = False,
+    max_tokens: MaxTokens = 128,
+    temperature: Temperature = 0.8,
+    top_k: TopK = 50,
+    top_p: TopP = None,
+    seed: Seed = 17,
+    device: Device = "auto",
+) -> None:
+    """Let a model go on from a prompt."""
+    from training.sample import run_sample
+
+    run_sample(checkpoint, prompt, _sampling(max_tokens, temperature, top_k, top_p, seed), chat=as_chat, device=device)
+
+
+def chat(
+    checkpoint: Checkpoint,
+    system: Annotated[str | None, typer.Option(help="The system message.")] = None,
+    max_tokens: MaxTokens = 256,
+    temperature: Temperature = 0.7,
+    top_k: TopK = 50,
+    top_p: TopP = None,
+    seed: Seed = 17,
+    device: Device = "auto",
+) -> None:
+    """Talk with a fine-tuned model, line by line."""
+    from training.sample import run_chat
+
+    run_chat(checkpoint, _sampling(max_tokens, temperature, top_k, top_p, seed), system=system, device=device)
+
+
+def evaluate(
+    checkpoint: Checkpoint,
+    tasks: Annotated[str, typer.Option(help="Benchmarks, comma-separated, or `all`.")] = "",
+    tasks_dir: Annotated[Path | None, typer.Option(help="The folder of the benchmarks' jsonl files.")] = None,
+    text: Annotated[
+        list[str], typer.Option(help="Bits per byte on this: a tokens/ folder, .txt, .jsonl, .parquet.")
+    ] = [],
+    limit: Annotated[int | None, typer.Option(help="Items per benchmark, documents per text.")] = None,
+    fewshot: Annotated[int | None, typer.Option(help="Solved examples before each item.")] = None,
+    exclude: Annotated[Path | None, typer.Option(help="A jsonl file of contaminated items to leave out.")] = None,
+    as_chat: Annotated[bool, typer.Option("--chat", help="Ask in the chat format.")] = False,
+    output: Annotated[Path | None, typer.Option(help="Where the JSON goes.")] = None,
+    device: Device = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the results as one JSON object.")] = False,
+) -> None:
+    """Measure a model: bits per byte, and benchmarks through lm-evaluation-harness."""
+    from rich.console import Console
+
+    from training.evaluate import EvalConfig, run_eval
+
+    fields = {
+        "tasks": [name.strip() for name in tasks.split(",") if name.strip()], "text": text, "limit": limit,
+        "tasks_dir": _text(tasks_dir), "fewshot": fewshot, "exclude": _text(exclude), "chat": as_chat,
+        "output": _text(output), "device": device,
+    }  # fmt: skip
+    results = run_eval(checkpoint, build(EvalConfig, fields, "eval"), console=Console(quiet=as_json))
+    if as_json:
+        typer.echo(json.dumps(results))
+
+
+def export(
+    checkpoint: Checkpoint,
+    output: Annotated[Path, typer.Argument(help="A new folder.", metavar="FOLDER")],
+    to: Annotated[str, typer.Option(help="The format; `hf` is what there is.")] = "hf",
+    dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
+) -> None:
+    """Write a Hugging Face folder whose logits are the model's own; loaded back and compared."""
+    from training.export import run_export
+
+    if to != "hf":
+        raise UserError("--to", f"unknown format '{to}'", known=["hf"])
+    typer.echo(run_export(checkpoint, output, dtype))
+
+
+def _sampling(max_tokens: int, temperature: float, top_k: int | None, top_p: float | None, seed: int) -> Any:
+    from training.generate import Sampling
+
+    fields = {"max_tokens": max_tokens, "temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
+    return build(Sampling, fields, "sampling")
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)

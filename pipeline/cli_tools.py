@@ -1,0 +1,93 @@
+"""Commands beside the builds: crawl, assets, tokenizers."""
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+assets_app = typer.Typer(help="Models and lists that the pipeline needs.", no_args_is_help=True)
+tokenizer_app = typer.Typer(help="Train and try tokenizers.", no_args_is_help=True)
+
+
+def add_tool_commands(app: typer.Typer) -> None:
+    """Hang `crawl`, `assets` and `tokenizer` on the command line."""
+    app.command("crawl")(crawl)
+    app.add_typer(assets_app, name="assets")
+    app.add_typer(tokenizer_app, name="tokenizer")
+
+
+def crawl(
+    seed: Annotated[list[str], typer.Option(metavar="URL", help="Where to start; may be given several times.")],
+    output: Annotated[Path, typer.Option(metavar="DIR", help="Where the WARC files go.")],
+    limit: Annotated[int, typer.Option(help="Requests for pages, at most.")] = 100,
+    delay: Annotated[float, typer.Option(help="Seconds between two requests to one host.")] = 1.0,
+    same_host: Annotated[bool, typer.Option(help="Stay on the hosts of the seeds.")] = True,
+    max_depth: Annotated[int | None, typer.Option(help="Links to follow from a seed, at most.")] = None,
+    concurrency: Annotated[int, typer.Option(help="Hosts to talk to at the same time.")] = 8,
+    timeout: Annotated[float, typer.Option(help="Seconds for one request.")] = 30.0,
+    per_warc: Annotated[int, typer.Option(help="Pages in one WARC file.")] = 1000,
+    connect_to: Annotated[list[str], typer.Option(metavar="HOST:PORT:ADDR:PORT", help="As curl's option.")] = [],
+    date: Annotated[str | None, typer.Option(help="A fixed date for every record: the same bytes each time.")] = None,
+    user_agent: Annotated[str | None, typer.Option(help="Say here where you can be reached.")] = None,
+    allow_private: Annotated[bool, typer.Option(help="Hosts may resolve to private addresses.")] = False,
+) -> None:
+    """Fetch pages politely (robots.txt, one request at a time per host) into WARC files laid out as Common Crawl's."""
+    from pipeline.sources.crawl import crawl as run_crawl
+
+    settings: dict[str, Any] = {"limit": limit, "delay": delay, "same_host": same_host, "max_depth": max_depth, "date": date,
+                "concurrency": concurrency, "timeout": timeout, "per_warc": per_warc, "connect_to": tuple(connect_to),
+                "allow_private": allow_private}  # fmt: skip
+    if user_agent is not None:
+        settings["user_agent"] = user_agent
+    typer.echo(run_crawl(seed, output, **settings))
+
+
+@assets_app.command("fetch")
+def assets_fetch(
+    names: Annotated[list[str], typer.Argument(help="Which; none means all the defaults need.")] = [],
+) -> None:
+    """Fetch models and lists once, checked by SHA-256; afterwards no command needs the network."""
+    from pipeline.storage.assets import fetch
+
+    for path in fetch(names or None):
+        typer.echo(path)
+
+
+@tokenizer_app.command("train")
+def tokenizer_train(
+    inputs: Annotated[list[str], typer.Option("--input", help="Text, jsonl or parquet files with a `text` column.")],
+    output: Annotated[Path, typer.Option(help="The tokenizer.json to write.")],
+    vocabulary_size: Annotated[int, typer.Option(help="Ids in all.")] = 32_768,
+) -> None:
+    """Train a byte-level BPE tokenizer."""
+    from pipeline.sources.texts import read_texts
+    from pipeline.tokens.train import train_tokenizer
+
+    train_tokenizer(read_texts(inputs), vocabulary_size=vocabulary_size, path=output)
+    typer.echo(output)
+
+
+@tokenizer_app.command("encode")
+def tokenizer_encode(
+    tokenizer: Path, text: Annotated[str, typer.Argument(help="The text; `-` reads standard input.")]
+) -> None:
+    """The ids of a text, and the piece of text each stands for."""
+    from pipeline.tokens.tokenizer import load_tokenizer
+
+    loaded = load_tokenizer(tokenizer)
+    ids = loaded.encode([sys.stdin.read() if text == "-" else text])[0]
+    for number, piece in zip(ids, loaded.pieces(ids), strict=True):
+        typer.echo(f"{number}\t{piece!r}")
+
+
+@tokenizer_app.command("show")
+def tokenizer_show(tokenizer: Path) -> None:
+    """What a tokenizer.json holds."""
+    from pipeline.tokens.tokenizer import load_tokenizer
+
+    loaded = load_tokenizer(tokenizer)
+    typer.echo(json.dumps({**dataclasses.asdict(loaded.info), "end_of_text": loaded.end_of_text,
+                           "special_tokens": loaded.special_tokens}, indent=1, ensure_ascii=False))  # fmt: skip
