@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from training.model import IGNORE, KVCache, Transformer
+from training.sparse_head import supervised_logits
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -31,19 +32,17 @@ Request = tuple[Sequence[int], Sequence[int]]
 
 @dataclasses.dataclass(slots=True)
 class _Head:
-    """The head of `Transformer`, but for scored tokens only; remembers which were the most probable."""
+    """`sparse_head_nats` that remembers which tokens were the most probable."""
 
     greedy: Tensor | None = None
 
     def __call__(self, x: Tensor, weight: Tensor, targets: Tensor, vocabulary: int) -> Tensor:
         """Loss of each row, float32 (N,), 0 where the target is IGNORE."""
-        wanted = targets != IGNORE
-        logits = F.linear(x[wanted], weight)[:, :vocabulary].float()
-        nats = torch.zeros(len(x), device=x.device)
-        nats[wanted] = F.cross_entropy(logits, targets[wanted], reduction="none")
+        wanted, logits = supervised_logits(x, weight, targets, vocabulary)
+        losses = F.cross_entropy(logits, targets[wanted], reduction="none")
         self.greedy = torch.ones(len(x), dtype=torch.bool, device=x.device)
         self.greedy[wanted] = logits.argmax(-1) == targets[wanted]
-        return nats
+        return torch.zeros(len(x), device=x.device).masked_scatter(wanted, losses)
 
 
 @contextlib.contextmanager

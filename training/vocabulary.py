@@ -1,6 +1,7 @@
 """A tokenizer together with the ids that have a role, as a checkpoint has them."""
 
 import dataclasses
+from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer
@@ -9,6 +10,7 @@ from pipeline.contract.errors import InputError
 from training import checkpoint
 from training.chat import CHAT_TOKENS, END_OF_TURN, PAD, ChatFormat
 from training.model import Transformer
+from training.parallel import choose_device
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,3 +73,21 @@ class Opened:
     checkpoint: checkpoint.Checkpoint
     model: Transformer
     vocabulary: Vocabulary
+
+
+def open_checkpoint(path: str | Path, device: str = "auto", dtype: torch.dtype | None = None) -> Opened:
+    """Load a checkpoint for use.
+
+    Args:
+        path: a checkpoint, or a run folder, of which the newest is taken.
+        device: auto, cpu or cuda.
+        dtype: of the parameters; None: bfloat16 on CUDA, float32 elsewhere.
+
+    Raises:
+        InputError: there is no checkpoint, or it is damaged.
+        ConfigError: a device that is not there.
+    """
+    found = checkpoint.read(path)
+    model, tokenizer, _ = checkpoint.load_for_inference(found.path, choose_device(device), dtype)
+    vocabulary = Vocabulary(tokenizer=tokenizer, end_of_text_id=found.tokenizer_info.end_of_text_id)
+    return Opened(checkpoint=found, model=model, vocabulary=vocabulary)

@@ -1,14 +1,19 @@
 """Small models and tokenizers for the tests of training."""
 
+import hashlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
+from pipeline.contract.config import resolved
+from training import checkpoint
 from training.config import ModelConfig
 from training.model import Transformer, new_model
+from training.parallel import World
 
 
 def _byte_of(letter: str) -> int:
@@ -44,3 +49,23 @@ def random_model() -> Callable[..., Transformer]:
         return model.eval().requires_grad_(False)
 
     return build
+
+
+@pytest.fixture
+def save_parent(tmp_path: Path, byte_tokenizer: Tokenizer) -> Callable[[Transformer], Path]:
+    """Saves a model with the byte tokenizer as a pretraining run, and returns its folder."""
+
+    def save(model: Transformer) -> Path:
+        content = byte_tokenizer.to_str().encode()
+        info = {"name": "bytes", "sha256": hashlib.sha256(content).hexdigest(), "vocabulary_size": 257,
+                "end_of_text_id": 256}  # fmt: skip
+        folder = tmp_path / "parent" / "checkpoints"
+        folder.mkdir(parents=True)
+        checkpoint.save(
+            folder, checkpoint.model_tensors(model), checkpoint.Progress(step=3),
+            world=World(device=torch.device("cpu")), kind="pretrain", config={"model": resolved(model.config)},
+            tokenizer=content, provenance={"tokenizer": info, "init_from": None},
+        )  # fmt: skip
+        return folder.parent
+
+    return save

@@ -1,0 +1,235 @@
+"""Evaluate a checkpoint: bits per byte of text, and benchmarks through lm-evaluation-harness on local files.
+
+    tokenmill eval CKPT --text OUT/tokens --tasks hellaswag,arc_easy --tasks-dir DIR --limit 200
+
+Results go to a table and to JSON: `eval/STEP.json` beside the checkpoints unless said otherwise. No network is used.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import io
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from pipeline.contract.errors import ConfigError, InputError
+from pipeline.contract.manifest import sha256_file, write_json
+from training.bits_per_byte import BitsPerByte, measure
+from training.chat import template
+from training.eval_tasks import LocalTask, load_tasks, read_excluded
+from training.vocabulary import Opened, open_checkpoint
+
+BOOTSTRAP = 1000
+"""Resamples for the standard error of figures that have no formula (perplexity)."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class EvalConfig:
+    """What is measured."""
+
+    text: tuple[str, ...] = ()
+    """Bits per byte of each: a `tokens/` or run folder, or a .txt, .jsonl or .parquet file."""
+    tasks: tuple[str, ...] = ()
+    """Benchmarks by name; `all` stands for every one whose file is in `tasks_dir`."""
+    tasks_dir: str | None = None
+    """The folder of the benchmarks' jsonl files."""
+    limit: int | None = None
+    """Items of each benchmark and documents of each text, from the start. null: all."""
+    fewshot: int | None = None
+    """Solved examples put before each item. null: none."""
+    exclude: str | None = None
+    """A jsonl file of contaminated items to leave out: ids, or objects with id and perhaps task."""
+    chat: bool = False
+    """Ask in the chat format, as a user."""
+    bos: bool = False
+    """Put the end-of-text token before every context; the harness's own models do not."""
+    batch_tokens: int = 8192
+    """The most that goes through the model at a time, padding included."""
+    seed: int = 1234
+    """Of the choice of solved examples."""
+    device: str = "auto"
+    """auto, cpu or cuda."""
+    output: str | None = None
+    """Where the JSON goes. null: eval/STEP.json beside the checkpoints."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("limit", 1), ("fewshot", 0), ("batch_tokens", 1)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ValueError(f"{name}: must be at least {least}, got {value}")
+        if self.tasks and self.tasks_dir is None:
+            raise ValueError("tasks_dir: is needed for tasks: the folder of their jsonl files")
+        if not self.tasks and not self.text:
+            raise ValueError("tasks: nothing to measure; name tasks or text")
+
+
+def run_eval(path: str | Path, config: EvalConfig, *, console: Console | None = None) -> dict[str, Any]:
+    """Evaluate a checkpoint, print a table, write the JSON.
+
+    Returns:
+        The results, as in the JSON.
+
+    Raises:
+        InputError: a checkpoint, file or task that is not there or damaged.
+        ConfigError: `chat` with a model that has no chat format, or a device that is not there.
+    """
+    console = console or Console()
+    tasks = _tasks(config)
+    opened = open_checkpoint(path, config.device)
+    if config.chat and not opened.vocabulary.chat:
+        mend = "fine-tune it first, or leave chat out"
+        raise ConfigError("chat", f"{opened.checkpoint.path} was not taught the chat format", mend=mend)
+    texts = {name: _bits_per_byte(opened, name, config) for name in config.text}
+    results = {
+        **_about(opened, config),
+        "bits_per_byte": {name: dataclasses.asdict(found) for name, found in texts.items()},
+        "tasks": run_tasks(opened, tasks, config) if tasks else {},
+    }
+    output = Path(config.output) if config.output else _default_output(opened)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    write_json(output, results)
+    console.print(table(results))
+    console.print(f"written to {output}")
+    return results
+
+
+def _tasks(config: EvalConfig) -> list[LocalTask]:
+    if not config.tasks or config.tasks_dir is None:
+        return []
+    folder = Path(config.tasks_dir)
+    if not folder.is_dir():
+        raise InputError(str(folder), "is no folder; it should hold the benchmarks' jsonl files")
+    excluded = read_excluded(Path(config.exclude)) if config.exclude else frozenset()
+    return load_tasks(config.tasks, folder, excluded)
+
+
+def _default_output(opened: Opened) -> Path:
+    path = opened.checkpoint.path.resolve()
+    return path.parent.parent / "eval" / f"{path.name}.json"
+
+
+def _about(opened: Opened, config: EvalConfig) -> dict[str, Any]:
+    checkpoint = opened.checkpoint
+    return {
+        "checkpoint": str(checkpoint.path),
+        "step": checkpoint.progress.step,
+        "tokenizer_sha256": sha256_file(checkpoint.tokenizer_path),
+        "before_a_context": "end-of-text" if config.bos or config.chat else "nothing",
+        "chat_template_sha256": hashlib.sha256(template().encode()).hexdigest() if config.chat else None,
+        "settings": dataclasses.asdict(config),
+    }
+
+
+def _bits_per_byte(opened: Opened, name: str, config: EvalConfig) -> BitsPerByte:
+    with _progress(f"bits per byte of {name}", None) as advance:
+        return measure(
+            opened.model, opened.vocabulary, Path(name),
+            limit=config.limit, batch_tokens=config.batch_tokens, progress=advance,
+        )  # fmt: skip
+
+
+def run_tasks(opened: Opened, tasks: Sequence[LocalTask], config: EvalConfig) -> dict[str, dict[str, Any]]:
+    """Scores of each task: `acc`, `acc_stderr`, `acc_norm` and so on, with items and excluded.
+
+    Raises:
+        ConfigError: more solved examples are asked for than there are.
+        InputError: lm-evaluation-harness is not installed.
+    """
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ.setdefault("DISABLE_MULTIPROC", "1")  # its bootstrap would start a process on every core
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    try:
+        import lm_eval
+        from lm_eval.api.group import AggMetricConfig, Group
+        from lm_eval.api.task import ConfigurableTask
+
+        from training.lm_adapter import AdapterOptions, TokenmillLM
+    except ImportError as error:
+        raise InputError("tasks", f"cannot be run: {error}", mend="pip install 'tokenmill[eval]'") from error
+    from lm_eval.tasks import TaskManager
+
+    wanted: list[Any] = []
+    for task in tasks:
+        parts = [ConfigurableTask(config=dict(part)) for part in task.configs]
+        if len(parts) > 1:
+            names = [metric["metric"] for metric in task.configs[0]["metric_list"]]
+            group = Group(task.name, aggregate_metric_list=[AggMetricConfig(metric=name) for name in names])
+            for part in parts:
+                group.add(part)
+            wanted.append(group)
+        else:
+            wanted += parts
+    with _progress("benchmarks", None) as advance, _quiet():
+        options = AdapterOptions(bos=config.bos, batch_tokens=config.batch_tokens)
+        found = lm_eval.simple_evaluate(
+            model=TokenmillLM(opened.model, opened.vocabulary, options, advance),
+            tasks=wanted,
+            num_fewshot=config.fewshot,
+            limit=config.limit,
+            bootstrap_iters=BOOTSTRAP,
+            log_samples=False,
+            apply_chat_template=config.chat,
+            task_manager=TaskManager(include_defaults=False),
+            fewshot_random_seed=config.seed,
+        )
+    return {task.name: _scores(task, found) for task in tasks}
+
+
+def _scores(task: LocalTask, found: Any) -> dict[str, Any]:
+    """The harness's `metric,filter` keys as `metric` or, for other filters than none, `metric/filter`."""
+    scores: dict[str, Any] = {}
+    for key, value in found["results"][task.name].items():
+        metric, comma, name = key.partition(",")
+        if comma and isinstance(value, (int, float)):
+            scores[metric if name == "none" else f"{metric}/{name}"] = value
+    names = [part["task"] for part in task.configs]
+    return {
+        **scores,
+        "items": sum(found["n-samples"][name]["effective"] for name in names),
+        "excluded": task.excluded,
+        "fewshot": found["n-shot"][names[0]],
+        "version": found["versions"].get(names[0]),
+        "harness": found.get("lm_eval_version"),
+    }
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The harness prints progress bars of its own, whatever it is told."""
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        yield
+
+
+@contextlib.contextmanager
+def _progress(name: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """A counter on a terminal, nothing elsewhere."""
+    console = Console(file=sys.stderr)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(name, total=total)
+        yield lambda count: progress.advance(task, count)
+
+
+def table(results: dict[str, Any]) -> Table:
+    """The results as a table."""
+    drawn = Table(title=f"{results['checkpoint']} (step {results['step']})", title_justify="left")
+    for name in ("measure", "metric", "value", "± stderr", "items"):
+        drawn.add_column(name, justify="left" if name in ("measure", "metric") else "right")
+    for name, found in results["bits_per_byte"].items():
+        drawn.add_row(name, "bits per byte", f"{found['bits_per_byte']:.4f}", "", str(found["documents"]))
+    for name, scores in results["tasks"].items():
+        for metric, value in scores.items():
+            if isinstance(value, float) and "_stderr" not in metric:
+                base, _, filter_name = metric.partition("/")
+                error = scores.get(f"{base}_stderr/{filter_name}" if filter_name else f"{base}_stderr")
+                shown = f"{error:.4f}" if isinstance(error, float) else ""
+                drawn.add_row(name, metric, f"{value:.4f}", shown, str(scores["items"]))
+    return drawn
