@@ -1,0 +1,182 @@
+"""Drop pages by their address, before anything of them is read."""
+
+import functools
+import re
+import urllib.parse
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pipeline.document import Document, Drop
+from pipeline.stages import _blocklist
+from pipeline.stages._blocklist import NameSet
+
+MAX_LABELS = 32
+"""Labels of a host that are looked at, from its end; a real one has at most 127 and hardly ever more than 6."""
+MAX_HOST = 253
+"""Characters of a name in DNS (RFC 1035); a longer one is not translated."""
+MAX_SEGMENTS = 16
+"""Segments of a path that are looked up in the list of URLs."""
+
+_SCHEME = re.compile(r"https?:[/\\]*|[a-z][a-z0-9+.-]*://|//")
+_HOST_END = re.compile(r"[/?#\\]")
+_NOT_WORD = re.compile(r"[^a-z0-9]+")
+_TO_SPACE = str.maketrans({chr(code): " " for code in range(128) if not chr(code).isalnum()})
+_INVISIBLE = str.maketrans("", "", "\t\r\n\0")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UrlFilter:
+    """Block lists and word lists over the URL, in the order of FineWeb's code.
+
+    Source: Penedo et al. 2023, arXiv:2306.01116 (RefinedWeb), appendix G.1, as in datatrove's URLFilter. Reasons:
+    `domain`, `url`, `banned_word`, `soft_banned_words`, `banned_subword`; `detail` is what matched.
+
+    Three things differ from datatrove, each so that more of what a list means is found: a listed domain blocks all its
+    subdomains; entries of the list of URLs, which carry no scheme, are compared without one (datatrove's never match)
+    and block what lies below them; and letter case, percent-encoding and `www.` make no difference.
+    """
+
+    shipped_lists: bool = True
+    """Use the lists that come with datatrove: UT1's adult domains and URLs (CC BY-SA), and its three word lists."""
+    domains: tuple[str, ...] = ()
+    """Files of further domains, one a line (IPv6 in brackets); each blocks its subdomains too."""
+    urls: tuple[str, ...] = ()
+    """Files of further URLs, one a line, with or without scheme; each blocks what lies below it."""
+    banned_words: tuple[str, ...] = ()
+    """Files of further words; one of them as a whole word of the URL blocks it."""
+    soft_banned_words: tuple[str, ...] = ()
+    """Files of further words that block a URL only together with others."""
+    banned_subwords: tuple[str, ...] = ()
+    """Files of further texts; one of them anywhere in the URL, punctuation aside, blocks it."""
+    min_soft_words: int | None = 2
+    """How many different soft-banned words block a URL; null turns them off."""
+
+    def __post_init__(self) -> None:
+        if self.min_soft_words is not None and self.min_soft_words < 1:
+            raise ValueError(f"min_soft_words: must be at least 1, got {self.min_soft_words}")
+
+    def __call__(self, doc: Document) -> Document | Drop:
+        url = doc.url if doc.url.isprintable() else doc.url.translate(_INVISIBLE)
+        url = url.strip().lower()
+        return self._listed(url) or self._worded(url) or doc
+
+    def _listed(self, url: str) -> Drop | None:
+        host, path = split(url)
+        domains = _domains(self.shipped_lists, self.domains)
+        for name in parents(host):
+            if _in_any(domains, name):
+                return Drop("domain", detail=name)
+        urls = _urls(self.shipped_lists, self.urls)
+        for address in prefixes(host, path) if urls else ():
+            if _in_any(urls, address):
+                return Drop("url", detail=address)
+        return None
+
+    def _worded(self, url: str) -> Drop | None:
+        parts = words(urllib.parse.unquote(url).lower() if "%" in url else url)
+        found = set(parts)
+        banned = found & _words("banned_words.txt", self.shipped_lists, self.banned_words)
+        if banned:
+            return Drop("banned_word", detail=min(banned))
+        if self.min_soft_words is not None:
+            soft = found & _words("soft_banned_words.txt", self.shipped_lists, self.soft_banned_words)
+            if len(soft) >= self.min_soft_words:
+                return Drop("soft_banned_words", len(soft), self.min_soft_words, " ".join(sorted(soft)))
+        letters = "".join(parts)
+        for subword in _subwords(self.shipped_lists, self.banned_subwords):
+            if subword in letters:
+                return Drop("banned_subword", detail=subword)
+        return None
+
+
+def words(text: str) -> list[str]:
+    """The runs of ASCII letters and digits in a lower-case text."""
+    return text.translate(_TO_SPACE).split() if text.isascii() else _NOT_WORD.sub(" ", text).split()
+
+
+def split(url: str) -> tuple[str, str]:
+    """Host and path of a lower-case URL; without user, port, query and fragment, the host as DNS knows it.
+
+    >>> split("http://me:pw@www.köln.example.:8080/a/b?c#d")
+    ('www.xn--kln-sna.example', '/a/b')
+    """
+    scheme = _SCHEME.match(url)
+    rest = url[scheme.end() :] if scheme else url
+    end = _HOST_END.search(rest)
+    authority, path = (rest[: end.start()], rest[end.start() :]) if end else (rest, "")
+    host = authority.rpartition("@")[2]
+    ipv6 = host.startswith("[")
+    host = host[1:].partition("]")[0] if ipv6 else host.partition(":")[0]
+    host = urllib.parse.unquote(host) if "%" in host else host
+    if not host.isascii() and len(host) <= MAX_HOST:
+        host = _punycode(host)
+    return host.strip("."), re.split(r"[?#]", path, maxsplit=1)[0].replace("\\", "/")
+
+
+def parents(host: str) -> Iterator[str]:
+    """The host and every domain above it, the host first."""
+    if host.count(".") >= MAX_LABELS:
+        host = ".".join(host.rsplit(".", MAX_LABELS)[1:])
+    while host:
+        yield host
+        host = host.partition(".")[2]
+
+
+def prefixes(host: str, path: str) -> Iterator[str]:
+    """The first segment of the path behind the host without `www.`, then one segment more each time."""
+    address = host.removeprefix("www.")
+    for segment in path.split("/", MAX_SEGMENTS + 1)[:MAX_SEGMENTS]:
+        if segment:
+            address = f"{address}/{segment}"
+            yield address
+
+
+def _punycode(host: str) -> str:
+    import idna
+
+    try:
+        return idna.encode(host, uts46=True).decode("ascii")
+    except (idna.IDNAError, UnicodeError):  # no name DNS could hold: it is in no list either
+        return host
+
+
+@functools.cache
+def _domains(shipped: bool, files: tuple[str, ...]) -> tuple[NameSet, ...]:
+    sets = [_blocklist.shipped("domains", str.lower)] if shipped else []
+    own = [split(entry.lower())[0] for file in files for entry in _blocklist.own(file)]
+    return (*sets, _blocklist.name_set(own)) if own else tuple(sets)
+
+
+@functools.cache
+def _urls(shipped: bool, files: tuple[str, ...]) -> tuple[NameSet, ...]:
+    sets = [_blocklist.shipped("urls", _address)] if shipped else []
+    own = [_address(entry) for file in files for entry in _blocklist.own(file)]
+    return (*sets, _blocklist.name_set(own)) if own else tuple(sets)
+
+
+def _address(entry: str) -> str:
+    """An entry of a list of URLs as `prefixes` gives it; one without a path stays a bare host and matches nothing."""
+    host, path = split(entry.lower())
+    return [host, *prefixes(host, path)][-1]
+
+
+def _in_any(sets: tuple[NameSet, ...], name: str) -> bool:
+    wanted = _blocklist.hash_of(name)
+    for names in sets:  # noqa: SIM110 - a generator would cost as much as the look-up
+        if names.has(wanted):
+            return True
+    return False
+
+
+@functools.cache
+def _words(name: str, shipped: bool, files: tuple[str, ...]) -> frozenset[str]:
+    entries = [
+        *(_blocklist.shipped_words(name) if shipped else ()),
+        *(e for file in files for e in _blocklist.own(file)),
+    ]
+    return frozenset(word for word in ("".join(words(entry.lower())) for entry in entries) if word)
+
+
+@functools.cache
+def _subwords(shipped: bool, files: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sorted(_words("banned_subwords.txt", shipped, files)))
