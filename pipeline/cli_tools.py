@@ -29,17 +29,19 @@ def crawl(
     concurrency: Annotated[int, typer.Option(help="Hosts to talk to at the same time.")] = 8,
     timeout: Annotated[float, typer.Option(help="Seconds for one request.")] = 30.0,
     per_warc: Annotated[int, typer.Option(help="Pages in one WARC file.")] = 1000,
-    connect_to: Annotated[list[str], typer.Option(metavar="HOST:PORT:ADDR:PORT", help="As curl's option.")] = [],
+    connect_to: Annotated[list[str], typer.Option(metavar="HOST:PORT:ADDR:PORT", help="As curl's.")] = [],
     date: Annotated[str | None, typer.Option(help="A fixed date for every record: the same bytes each time.")] = None,
     user_agent: Annotated[str | None, typer.Option(help="Say here where you can be reached.")] = None,
     allow_private: Annotated[bool, typer.Option(help="Hosts may resolve to private addresses.")] = False,
 ) -> None:
-    """Fetch pages politely (robots.txt, one request at a time per host) into WARC files laid out as Common Crawl's."""
+    """Fetch pages politely (robots.txt, one request at a time per host) into WARC files, laid out as Common Crawl's."""
     from pipeline.sources.crawl import crawl as run_crawl
 
-    settings: dict[str, Any] = {"limit": limit, "delay": delay, "same_host": same_host, "max_depth": max_depth, "date": date,
-                "concurrency": concurrency, "timeout": timeout, "per_warc": per_warc, "connect_to": tuple(connect_to),
-                "allow_private": allow_private}  # fmt: skip
+    settings: dict[str, Any] = {
+        "limit": limit, "delay": delay, "same_host": same_host, "max_depth": max_depth, "date": date,
+        "concurrency": concurrency, "timeout": timeout, "per_warc": per_warc, "connect_to": tuple(connect_to),
+        "allow_private": allow_private,
+    }  # fmt: skip
     if user_agent is not None:
         settings["user_agent"] = user_agent
     typer.echo(run_crawl(seed, output, **settings))

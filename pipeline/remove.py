@@ -178,7 +178,7 @@ def _rewrite_shards(before: ShardSet, work: Path, gone: set[str]) -> int:
 
 def _write_without(shard: Shard, docs: pa.Table, stays: np.ndarray[Any, np.dtype[np.bool_]], folder: Path) -> ShardInfo:
     pieces = [shard.document(int(number)) for number in np.flatnonzero(stays)]
-    tokens: Tokens = np.concatenate(pieces) if pieces else np.empty(0, shard.tokens.dtype)
+    tokens: Tokens = np.concatenate([shard.tokens[:0], *pieces])
     lengths = np.array([len(piece) for piece in pieces], dtype=np.int64)
     kept = docs.filter(pa.array(stays)).drop_columns(["start"])
     kept = kept.append_column("start", pa.array(np.cumsum(lengths) - lengths, pa.int64()))

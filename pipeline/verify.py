@@ -145,8 +145,9 @@ def _unique(out: Path, record: RunRecord, _: int) -> tuple[str, list[str]]:
     tables = [_read(out / folder, _KEY_COLUMNS) for folder in PUBLISHED[:3]]
     rows = [row for table in tables for row in table.to_pylist()]
     hashes = np.array([_hash(row) for row in rows], dtype=np.uint64)
-    _, firsts, counts = np.unique(hashes, return_index=True, return_counts=True)
-    problems = [f"{rows[i]} stands in {count} rows" for i, count in zip(firsts, counts, strict=True) if count > 1]
+    firsts, counts = np.unique(hashes, return_index=True, return_counts=True)[1:]
+    twice = np.flatnonzero(counts > 1).tolist()
+    problems = [f"{rows[int(firsts[i])]} stands in {counts[i]} rows" for i in twice]
     if len(rows) != record.totals.read:
         problems.append(f"{len(rows)} rows for {record.totals.read} candidates")
     return f"{len(rows)} rows", problems
