@@ -7,7 +7,6 @@ Arrays of a signature file (n documents, of which m have enough shingles):
     sketch                                               (n, hashes) uint8
 """
 
-import datetime
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,9 +18,8 @@ from pipeline.dedup.minhash import band_hashes, salt, signatures, sketches
 from pipeline.dedup.runs import run_arrays
 from pipeline.dedup.shingles import U64, shingle
 
-_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-_MICROSECOND = datetime.timedelta(microseconds=1)
-_NO_DATE = 2**64 - 1
+Dates = npt.NDArray[np.datetime64]
+_LAST = np.uint64(2**64 - 1)
 
 
 class Signer:
@@ -38,16 +36,22 @@ class Signer:
         self._orders: list[U64] = [np.empty(0, np.uint64)]
         self.documents = 0
 
-    def add(self, texts: Sequence[str], dates: Sequence[datetime.datetime | None], scopes: Sequence[str]) -> None:
-        """Add documents; `scopes` says with which others they are compared (those of the same scope)."""
+    def add(self, texts: Sequence[str], dates: Dates, scopes: Sequence[str]) -> None:
+        """Add documents.
+
+        Args:
+            texts: of the documents.
+            dates: UTC, NaT where there is none.
+            scopes: documents are compared with others of the same scope.
+        """
         minhash = self._config.minhash
         found = shingle(texts, minhash.ngram if minhash else 1)
         salts = _salts(scopes)
         self._digests.append(found.digests ^ salts[:, None])
         if self._config.keep == "longest":
-            self._orders.append(np.array([_NO_DATE - len(text) for text in texts], np.uint64))
+            self._orders.append(_LAST - np.array([len(text) for text in texts], np.uint64))
         else:
-            self._orders.append(np.array([order_by_date(date) for date in dates], np.uint64))
+            self._orders.append(order_by_date(dates))
         if minhash:
             signature = signatures(found.shingles, found.offsets, minhash)
             enough = np.flatnonzero(np.diff(found.offsets) >= minhash.min_shingles)
@@ -69,12 +73,10 @@ class Signer:
         return found
 
 
-def order_by_date(date: datetime.datetime | None) -> int:
-    """Microseconds since the year 1970, moved up so that earlier dates stay above 0; no date is later than any."""
-    if date is None:
-        return _NO_DATE
-    aware = date if date.tzinfo else date.replace(tzinfo=datetime.UTC)
-    return (1 << 62) + (aware - _EPOCH) // _MICROSECOND
+def order_by_date(dates: Dates) -> U64:
+    """Microseconds since 1970, moved up so that earlier dates stay above 0; no date comes after every date."""
+    microseconds = dates.astype("datetime64[us]").astype(np.int64) + (1 << 62)
+    return np.where(np.isnat(dates), _LAST, microseconds.astype(np.uint64))
 
 
 def _salts(scopes: Sequence[str]) -> U64:

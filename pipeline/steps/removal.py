@@ -7,23 +7,24 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.contract.errors import IntegrityError
 from pipeline.dedup.choose import read_verdicts
-from pipeline.document import Drop
 from pipeline.engine.ledger import Commit, FileEntry, Ledger
 from pipeline.steps.context import Part
-from pipeline.steps.parts import PartFiles, to_table
-from pipeline.steps.tables import DROPPED_SCHEMA, Row, document_schema, dropped_row
+from pipeline.steps.parts import PartFiles
+from pipeline.steps.tables import DROPPED_SCHEMA, document_schema
 from pipeline.storage.files import FileInfo, write_atomic, write_table
 
 STEP = "dedup"
 FOLDER = f"steps/{STEP}/documents"
+EXACT, NEAR = "exact_duplicate", "near_duplicate"
 READ_ROWS = 1024
-PLACE = ("id", "url", "warc_path", "warc_offset")
+Rows = npt.NDArray[np.int64]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,18 +60,19 @@ class KeepTask:
 def remove_duplicates(task: RemoveTask) -> Commit:
     """Write the part's survivors, with their cluster sizes, and what was dropped; commit."""
     start = time.process_time()
-    dropped: list[Row] = []
+    dropped: list[pa.Table] = [DROPPED_SCHEMA.empty_table()]
     numbers = {"kept": 0, "represented": 0, "clusters": 0}
     documents = task.files.name(FOLDER)
     info = write_table(task.out / documents, _survivors(task, dropped, numbers), schema=task.files.schema)
     entries = [_entry(documents, info, numbers["kept"])]
-    if dropped:
+    gone = pa.concat_tables(dropped)
+    if len(gone):
         name = task.files.name("dropped")
-        entries.append(_entry(name, write_table(task.out / name, to_table(dropped, DROPPED_SCHEMA)), len(dropped)))
-    counts = {**numbers, "read": numbers["kept"] + len(dropped), "dropped": len(dropped), "quarantined": 0}
-    for row in dropped:
-        reason = f"dropped.{row['stage']}.{row['reason']}"
-        counts[reason] = counts.get(reason, 0) + 1
+        entries.append(_entry(name, write_table(task.out / name, gone), len(gone)))
+    counts = {**numbers, "read": numbers["kept"] + len(gone), "dropped": len(gone), "quarantined": 0}
+    exact = pc.sum(pc.equal(gone["reason"], EXACT)).as_py() or 0
+    counts |= {f"dropped.exact.{EXACT}": exact} if exact else {}
+    counts |= {f"dropped.minhash.{NEAR}": len(gone) - exact} if len(gone) > exact else {}
     if counts["read"] != task.part.rows:
         raise IntegrityError(f"{STEP} {task.key}: {task.part.rows} documents went in, {counts['read']} came out")
     seconds = {"total": round(time.process_time() - start, 6)}
@@ -87,7 +89,7 @@ def keep_part(task: KeepTask) -> Commit:
     return Ledger(task.out, STEP).commit(Commit(key=task.key, files=(_entry(name, info, rows),), counts=counts))
 
 
-def _survivors(task: RemoveTask, dropped: list[Row], numbers: dict[str, int]) -> Iterator[pa.Table]:
+def _survivors(task: RemoveTask, dropped: list[pa.Table], numbers: dict[str, int]) -> Iterator[pa.Table]:
     """The documents that stay, batch by batch; the others go to `dropped`, and what is counted to `numbers`."""
     verdicts = read_verdicts(task.verdicts, task.group)
     rows = verdicts["row"].to_numpy().astype(np.int64) - task.first_row
@@ -97,7 +99,7 @@ def _survivors(task: RemoveTask, dropped: list[Row], numbers: dict[str, int]) ->
             table = pa.Table.from_batches([batch])
             low, high = np.searchsorted(rows, [first, first + len(table)]).tolist()
             kept, gone = _apply(table, rows[low:high] - first, verdicts.slice(low, high - low), task.dropped_text)
-            dropped += gone
+            dropped.append(gone)
             numbers["kept"] += len(kept)
             sizes = kept["cluster_size"].to_numpy()
             numbers["represented"] += int(sizes.sum())
@@ -106,27 +108,32 @@ def _survivors(task: RemoveTask, dropped: list[Row], numbers: dict[str, int]) ->
             yield kept.select(task.files.schema.names).cast(task.files.schema)
 
 
-def _apply(table: pa.Table, rows: np.ndarray, verdicts: pa.Table, dropped_text: bool) -> tuple[pa.Table, list[Row]]:
-    """(survivors, dropped rows) of a table whose rows at `rows` have verdicts."""
-    stays = verdicts["kept"].is_null().to_numpy(zero_copy_only=False)
+def _apply(table: pa.Table, rows: Rows, verdicts: pa.Table, dropped_text: bool) -> tuple[pa.Table, pa.Table]:
+    """(survivors, dropped) of a table whose rows at `rows` have verdicts."""
+    stays = verdicts["kept"].is_null().to_numpy()
     sizes = table["cluster_size"].to_numpy().copy()
     sizes[rows[stays]] = verdicts["cluster_size"].to_numpy()[stays]
     survives = np.ones(len(table), np.bool_)
     survives[rows[~stays]] = False
     at = table.schema.get_field_index("cluster_size")
     kept = table.set_column(at, "cluster_size", pa.array(sizes, pa.int32())).filter(pa.array(survives))
-    columns = [*PLACE, "text"] if dropped_text else list(PLACE)
-    places = table.select(columns).take(pa.array(rows[~stays])).to_pylist()
-    gone = verdicts.filter(pc.is_valid(verdicts["kept"])).to_pylist()
-    return kept, [_dropped(place, verdict) for place, verdict in zip(places, gone, strict=True)]
+    gone = table.take(pa.array(rows[~stays]))
+    return kept, _dropped(gone, verdicts.filter(pa.array(~stays)), dropped_text)
 
 
-def _dropped(place: Row, verdict: Row) -> Row:
-    """A row of `dropped`; the kept document is the detail, the similarity with it the value."""
-    text = place.pop("text", None)
-    same = verdict["same_text"]
-    reason = Drop("exact_duplicate" if same else "near_duplicate", value=verdict["jaccard"], detail=verdict["kept"])
-    return dropped_row(place, STEP, "exact" if same else "minhash", reason, text)  # type: ignore[arg-type]
+def _dropped(documents: pa.Table, verdicts: pa.Table, dropped_text: bool) -> pa.Table:
+    """Rows of `dropped`: the kept document is the detail, the similarity with it the value."""
+    columns = {name: documents[name] for name in ("id", "url", "warc_path", "warc_offset")}
+    columns |= {
+        "step": pa.repeat(STEP, len(documents)),
+        "stage": pc.if_else(verdicts["same_text"], "exact", "minhash"),
+        "reason": pc.if_else(verdicts["same_text"], EXACT, NEAR),
+        "value": verdicts["jaccard"],
+        "limit": pa.nulls(len(documents)),
+        "detail": verdicts["kept"],
+        "text": documents["text"] if dropped_text else pa.nulls(len(documents)),
+    }
+    return pa.table(columns).cast(DROPPED_SCHEMA)
 
 
 def _entry(name: str, info: FileInfo, rows: int) -> FileEntry:

@@ -214,7 +214,7 @@ def sign(task: SignTask) -> Commit:
         with pq.ParquetFile(part.path) as source:
             for batch in source.iter_batches(READ_ROWS, columns=["text", "date", "dump", "language"]):
                 scopes = batch[column].to_pylist() if column else [""] * len(batch)
-                signer.add(batch["text"].to_pylist(), batch["date"].to_pylist(), scopes)
+                signer.add(batch["text"].to_pylist(), batch["date"].to_numpy(zero_copy_only=False), scopes)
     arrays = signer.arrays()
     counts = {f"{name}_rows": len(arrays.get(f"{name}.key", ())) for name in ("digest", "band")}
     counts["documents"] = signer.documents

@@ -85,7 +85,10 @@ def test_sketches_estimate_the_similarity(common, each):
 
 
 def edited(words, share, rng):
-    return [f"edit{rng.randrange(10**6)}" if rng.random() < share else word for word in words]
+    return [
+        f"edit{chr(97 + rng.randrange(26))}{chr(97 + rng.randrange(26))}" if rng.random() < share else word
+        for word in words
+    ]
 
 
 def test_recall_on_real_pages_follows_the_s_curve(shared_data):

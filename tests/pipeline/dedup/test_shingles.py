@@ -8,6 +8,11 @@ from pipeline.dedup.shingles import BATCH_CHARACTERS, shingle
 SENTENCE = "The quick brown fox jumps over 3,000 lazy dogs."
 
 
+def word(number):
+    """A word for a number; digits would all be normalized to 0."""
+    return "w" + "".join(chr(ord("a") + int(digit)) for digit in str(number))
+
+
 def digest(text):
     return shingle([text]).digests[0].tobytes()
 
@@ -70,7 +75,7 @@ def test_runs_never_cross_from_one_text_to_the_next():
 
 
 def test_a_text_has_the_same_shingles_whatever_its_neighbours():
-    texts = [" ".join(f"word{i}{j % 7}x" for j in range(i * 13 % 90)) for i in range(2000)]
+    texts = [" ".join(word(i * j % 97) for j in range(i * 13 % 90)) for i in range(2000)]
     texts += ["漢字 and Übung", "नमस्ते दुनिया", "\ud800 lone", "1,2.3"]
     together = shingle(texts)
     for i in (0, 1, 17, 500, 1999, 2000, 2001, 2002, 2003):
@@ -86,17 +91,13 @@ def test_characters_of_scripts_without_spaces_are_words():
 
 
 def test_a_text_longer_than_a_batch_is_shingled_whole():
-    words = [f"w{i * 7919 % 100_003}" for i in range(3 * BATCH_CHARACTERS // 6)]
+    words = [word(i * 7919 % 100_003) for i in range(BATCH_CHARACTERS // 2)]
     spaced, lined = "  ".join(words), "\n".join(words)
     assert len(spaced) > 2 * BATCH_CHARACTERS
     found = shingle([spaced])
     assert len(found.shingles) == len(words) - 4
     assert found.shingles.tolist() == shingles(lined)
-    assert (
-        digest(spaced)
-        == digest(lined)
-        == hashlib.blake2b(" ".join(["w0"] * len(words)).encode(), digest_size=16).digest()
-    )
+    assert digest(spaced) == digest(lined) == hashlib.blake2b(" ".join(words).encode(), digest_size=16).digest()
     middle = shingles(" ".join(words[5000:5005]))
     assert middle[0] == found.shingles[5000]
 
