@@ -149,4 +149,5 @@ def detected(body: bytes) -> str:
     """The codec that Resiliparse's detector takes the bytes for."""
     from resiliparse.parse.encoding import detect_encoding
 
-    return codec_name(detect_encoding(body, max_len=DETECT)) or FALLBACK
+    # Its own mapping to browsers' names makes UTF-8 of Korean (2.0.1), so the mapping is ours.
+    return codec_name(detect_encoding(body, max_len=DETECT, html5_compatible=False)) or FALLBACK

@@ -15,6 +15,7 @@ _STATUS_LINE = re.compile(rb"(?:HTTP/\d(?:\.\d)?|ICY)[ \t]+(\d{3})(?!\d)", re.IG
 _INTERIM = re.compile(rb"HTTP/\d(?:\.\d)?[ \t]+1\d\d")
 _CHUNK_LINE = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]{0,4096})?\r?\n")
 _STEP = 1 << 16
+_SMALL_STEP = 1 << 12  # an error loses the step it happens in
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,7 @@ def _read_all(reader: Any, limit: int) -> bytes:
     size = 0
     while size < limit:
         try:
-            data = reader.read(min(_STEP, limit - size))
+            data = reader.read(min(_SMALL_STEP, limit - size))
         except OSError:
             break
         if not data:

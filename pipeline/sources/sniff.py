@@ -18,7 +18,7 @@ _MAGIC = (
     (b"%PDF-", "application/pdf"), (b"%!PS-Adobe-", "application/postscript"), (b"\x89PNG\r\n\x1a\n", "image/png"),
     (b"GIF87a", "image/gif"), (b"GIF89a", "image/gif"), (b"\xff\xd8\xff", "image/jpeg"),
     (b"RIFF", "application/x-riff"), (b"PK\x03\x04", "application/zip"),
-    (b"\x1f\x8b", "application/gzip"), (b"Rar!\x1a\x07", "application/vnd.rar"),
+    (b"\x1f\x8b", "application/gzip"), (b"\x28\xb5\x2f\xfd", "application/zstd"), (b"Rar!\x1a\x07", "application/vnd.rar"),
     (b"7z\xbc\xaf\x27\x1c", "application/x-7z-compressed"), (b"ID3", "audio/mpeg"), (b"OggS", "application/ogg"),
     (b"\x1aE\xdf\xa3", "video/webm"), (b"wOFF", "font/woff"), (b"wOF2", "font/woff2"), (b"\0asm", "application/wasm"),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "application/x-ole-storage"), (b"{\\rtf", "application/rtf"),

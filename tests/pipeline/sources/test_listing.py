@@ -1,0 +1,155 @@
+"""What a run reads."""
+
+import gzip
+import os
+
+import pytest
+
+from pipeline.contract.errors import InputError
+from pipeline.sources.listing import CrawlListing, Input, expand, listed_paths
+
+NAMES = [f"crawl-data/CC-MAIN-2024-10/segments/{n % 3}/warc/CC-MAIN-20240220211055-{n:05d}.warc.gz" for n in range(20)]
+
+
+@pytest.fixture
+def mirror(tmp_path):
+    """A folder laid out as Common Crawl's."""
+    for name in NAMES:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x" * 5)
+    listing = tmp_path / "crawl-data/CC-MAIN-2024-10/warc.paths.gz"
+    listing.write_bytes(gzip.compress("\n".join(NAMES).encode()))
+    return str(tmp_path)
+
+
+def test_a_crawl_listing(mirror):
+    listing = CrawlListing(crawl="CC-MAIN-2024-10", base=mirror + "/", first=3)
+    assert listed_paths(listing) == sorted(f"{mirror}/{name}" for name in NAMES[:3])
+    assert expand(listing=listing)[0] == Input(
+        path=f"{mirror}/{NAMES[0]}", bytes=5, format="warc", dump="CC-MAIN-2024-10"
+    )
+    assert len(expand(listing=CrawlListing(crawl="CC-MAIN-2024-10", base=mirror))) == 20
+
+
+def test_a_sample_depends_on_its_seed_alone(mirror):
+    def draw(seed, count=5):
+        return listed_paths(CrawlListing(crawl="CC-MAIN-2024-10", base=mirror, sample=count, seed=seed))
+
+    assert draw(1) == draw(1) and len(set(draw(1))) == 5
+    assert draw(1) != draw(2)
+    assert set(draw(1)) < set(draw(1, 6))
+    assert draw(1, 20) == sorted(f"{mirror}/{name}" for name in NAMES)
+
+
+def test_addresses():
+    assert (
+        CrawlListing(crawl="CC-MAIN-2024-10").address
+        == "https://data.commoncrawl.org/crawl-data/CC-MAIN-2024-10/warc.paths.gz"
+    )
+    listing = CrawlListing(crawl="CC-MAIN-2024-10", kind="wet", base="s3://commoncrawl")
+    assert listing.address == "s3://commoncrawl/crawl-data/CC-MAIN-2024-10/wet.paths.gz"
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"not gzip", "is not a gzip list of paths"), (gzip.compress(b"\n"), "it is empty"),
+        (gzip.compress(b"../../etc/passwd"), "line '../../etc/passwd'"),
+        (gzip.compress(b"http://x/y"), "line 'http://x/y'"),
+        (gzip.compress(b"/etc/passwd"), "line '/etc/passwd'"),
+        (gzip.compress(b"a\nb"), "lists 2 files, 3 were asked for"),
+        (None, "does not exist"),
+    ],
+)  # fmt: skip
+def test_a_listing_that_is_none(tmp_path, content, problem):
+    path = tmp_path / "crawl-data/CC-MAIN-2024-10/warc.paths.gz"
+    path.parent.mkdir(parents=True)
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputError) as error:
+        expand(listing=CrawlListing(crawl="CC-MAIN-2024-10", base=str(tmp_path), first=3))
+    assert problem in error.value.problem and error.value.place == str(path)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"crawl": "2024-10"}, "crawl: must be a name such as CC-MAIN-2024-10, got '2024-10'"),
+        (
+            {"crawl": "CC-MAIN-2024-10/../x"},
+            "crawl: must be a name such as CC-MAIN-2024-10, got 'CC-MAIN-2024-10/../x'",
+        ),
+        ({"crawl": "CC-MAIN-2024-10", "first": 0}, "first: must be at least 1, got 0"),
+        ({"crawl": "CC-MAIN-2024-10", "first": 1, "sample": 1}, "first and sample: give one of the two, not both"),
+    ],
+)
+def test_impossible_listings(fields, message):
+    with pytest.raises(ValueError) as error:
+        CrawlListing(**fields)
+    assert str(error.value) == message
+
+
+def files(folder, *names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"abc")
+
+
+def test_paths_globs_and_folders_once_each_in_order(tmp_path):
+    files(
+        tmp_path,
+        "b.warc.gz",
+        "a.warc",
+        "sub/c.wet.gz",
+        "sub/d.parquet",
+        "sub/notes.txt",
+        "sub/.hidden.warc",
+        "e.jsonl.gz",
+    )
+    found = expand([f"{tmp_path}/*.warc*", str(tmp_path / "b.warc.gz"), str(tmp_path)])
+    assert [(item.path.removeprefix(f"{tmp_path}/"), item.format) for item in found] == [
+        ("a.warc", "warc"),
+        ("b.warc.gz", "warc"),
+        ("e.jsonl.gz", "jsonl"),
+        ("sub/c.wet.gz", "warc"),
+        ("sub/d.parquet", "parquet"),
+    ]  # fmt: skip
+    assert [item.path for item in expand([f"{tmp_path}/**/*.parquet"])] == [f"{tmp_path}/sub/d.parquet"]
+    assert found[0].bytes == 3
+
+
+def test_a_path_is_kept_as_it_was_given(tmp_path):
+    files(tmp_path, "x[1].warc")
+    os.chdir(tmp_path)
+    assert [item.path for item in expand(["./x[1].warc"])] == ["./x[1].warc"]
+    assert [item.path for item in expand(["x*.warc"])] == ["x[1].warc"]
+
+
+@pytest.mark.parametrize(
+    ("path", "problem"),
+    [
+        ("none/*.warc.gz", "no file matches"),
+        ("none.warc.gz", "no file matches"),
+        (".", "no file matches"),
+        ("", "an empty path"),
+        ("x.txt", "its name does not say what it is"), ("*.txt", "its name does not say what it is"),
+    ],
+)  # fmt: skip
+def test_nothing_to_read_is_the_users_mistake(tmp_path, monkeypatch, path, problem):
+    files(tmp_path, "x.txt")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError) as error:
+        expand([path])
+    assert error.value.problem == problem
+
+
+def test_no_input_at_all():
+    with pytest.raises(InputError, match="names nothing to read"):
+        expand([])
+
+
+def test_the_format_can_be_told(tmp_path):
+    files(tmp_path, "x.txt")
+    assert [item.format for item in expand([str(tmp_path / "x.txt")], format="wet")] == ["warc"]
+    assert [item.format for item in expand([str(tmp_path)], format="jsonl")] == ["jsonl"]
