@@ -18,12 +18,21 @@ from pipeline.contract.config import fingerprint
 from pipeline.contract.errors import ConfigError, InputError
 from pipeline.contract.manifest import ShardInfo
 from pipeline.contract.run import RunRecord
-from pipeline.contract.shards import DOCS_SCHEMA, Shard, ShardSet, Tokens, docs_path, index_path, open_shards, write_shard
+from pipeline.contract.shards import (
+    DOCS_SCHEMA,
+    Shard,
+    ShardSet,
+    Tokens,
+    docs_path,
+    index_path,
+    open_shards,
+    write_shard,
+)
 from pipeline.document import Drop
 from pipeline.engine.ledger import Commit, FileEntry, Ledger
 from pipeline.flow import add_up, read_commits
 from pipeline.report import write_report
-from pipeline.steps import s4_tokenize
+from pipeline.steps import s4_tokenize, shards
 from pipeline.steps.parts import to_table
 from pipeline.steps.tables import DROPPED_SCHEMA, dropped_row
 from pipeline.storage.files import write_table
@@ -157,7 +166,7 @@ def _table(work: Path, path: str, table: pa.Table) -> FileEntry:
 
 def _rewrite_shards(before: ShardSet, work: Path, gone: set[str]) -> int:
     """Copy the shards that hold none of the documents, write the others anew; how many those were."""
-    folder = work / s4_tokenize.TOKENS
+    folder = work / shards.TOKENS
     folder.mkdir()
     shutil.copyfile(before.folder / "tokenizer.json", folder / "tokenizer.json")
     infos, rewritten = [], 0
@@ -186,17 +195,17 @@ def _write_without(shard: Shard, docs: pa.Table, stays: np.ndarray[Any, np.dtype
 
 
 def _commit_shard(work: Path, key: str, info: ShardInfo) -> None:
-    path = work / s4_tokenize.TOKENS / info.file
+    path = work / shards.TOKENS / info.file
     hashes: Mapping[Callable[[Path], Path], str] = {
         lambda path: path: info.sha256, index_path: info.index_sha256, docs_path: info.docs_sha256
     }  # fmt: skip
     files = tuple(
-        FileEntry(path=f"{s4_tokenize.TOKENS}/{place(path).name}", bytes=place(path).stat().st_size, sha256=sha256)
+        FileEntry(path=f"{shards.TOKENS}/{place(path).name}", bytes=place(path).stat().st_size, sha256=sha256)
         for place, sha256 in hashes.items()
     )
     counts = {"documents": info.documents, "tokens": info.tokens}
     notes = {"shard": dataclasses.asdict(info)}
-    Ledger(work, s4_tokenize.SHARDS).commit(Commit(key=key, files=files, counts=counts, notes=notes))
+    Ledger(work, shards.SHARDS).commit(Commit(key=key, files=files, counts=counts, notes=notes))
 
 
 def _tokens(work: Path) -> int:

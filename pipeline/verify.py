@@ -16,7 +16,7 @@ from pipeline.contract.errors import TokenmillError
 from pipeline.contract.manifest import sha256_file
 from pipeline.contract.run import RunRecord
 from pipeline.contract.shards import ShardSet, open_shards
-from pipeline.engine.ledger import FileEntry, Ledger
+from pipeline.engine.ledger import FileEntry, Ledger, add_counts
 from pipeline.flow import add_up, read_commits
 from pipeline.sources import read_at
 from pipeline.steps.tables import EMPTY_PART
@@ -84,8 +84,18 @@ def _conservation(out: Path, record: RunRecord, _: int) -> tuple[str, list[str]]
     dropped = sum(totals.dropped.values())
     looked_at = f"{totals.read} read = {totals.kept} kept + {dropped} dropped + {totals.quarantined} quarantined"
     problems = [] if totals.balanced else [f"it does not add up: {looked_at}"]
-    if add_up(read_commits(out)) != totals:
+    commits = read_commits(out)
+    if add_up(commits) != totals:
         problems.append("the commits of the steps add up to other totals than run.json's")
+    entering = totals.read
+    for step, done in commits.items():
+        counts = add_counts(done)
+        read, kept = counts.get("read", 0), counts.get("kept", 0)
+        if read != entering:
+            problems.append(f"{entering} documents went into {step}, its commits count {read}")
+        if read != kept + counts.get("dropped", 0) + counts.get("quarantined", 0):
+            problems.append(f"the counts of {step} do not add up: {counts}")
+        entering = kept
     return looked_at, problems
 
 

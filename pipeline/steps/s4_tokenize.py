@@ -5,31 +5,25 @@ spools -> shards of one global, seeded order -> OUT/tokens           one task pe
 """
 
 import dataclasses
-import shutil
-import uuid
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import pyarrow as pa
 
-from pipeline.contract.errors import IntegrityError
-from pipeline.contract.manifest import FORMAT_VERSION, Dtype, ShardInfo, TokensManifest, dtype_for
-from pipeline.contract.shards import Tokens, docs_path, index_path, shard_name
+from pipeline.contract.shards import Tokens
 from pipeline.document import Stage
 from pipeline.engine.isolation import Begin, guarded
-from pipeline.engine.ledger import Commit, FileEntry, Ledger
+from pipeline.engine.ledger import Commit, FileEntry
 from pipeline.steps.context import Commits, Context, Part, StageWork
 from pipeline.steps.parts import Chain, Outcome, PartFiles, PartWriter, run_documents
+from pipeline.steps.shards import write_shards
 from pipeline.steps.tables import Row, document_schema
 from pipeline.storage.files import write_atomic
-from pipeline.tokens.shuffle import KeyRange, assemble_shard, plan_shards, write_spool
+from pipeline.tokens.shuffle import write_spool
 from pipeline.tokens.tokenizer import load_tokenizer
 
 STEP = "tokenize"
-SHARDS = "shards"
 FOLDER = "documents"
 SPOOLS = f"steps/{STEP}/spools"
-TOKENS = "tokens"
 SPOOL_SCHEMA = pa.schema(
     [("id", pa.string()), ("url", pa.string()), ("warc_path", pa.string()), ("warc_offset", pa.int64())]
 )
@@ -57,18 +51,6 @@ class TokenizeTask:
     work: StageWork
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class ShardTask:
-    """One shard."""
-
-    key: str
-    out: Path
-    number: int
-    keys: KeyRange
-    spools: tuple[Path, ...]
-    dtype: Dtype
-
-
 def run(
     context: Context, parts: Sequence[Part], stages: tuple[Stage, ...], signals: pa.DataType, encoding: Encoding
 ) -> Commits:
@@ -76,7 +58,10 @@ def run(
     work = context.stage_work(stages)
     tasks = [TokenizeTask(key=part.key, part=part, signals=signals, encoding=encoding, work=work) for part in parts]
     commits = context.run(STEP, tokenize, tasks)
-    _write_shards(context, commits, encoding)
+    spools = [context.out / entry.path for commit in commits.values() if (entry := commit.file(SPOOLS))]
+    total = sum(commit.counts.get("tokens", 0) for commit in commits.values())
+    tokenizer = load_tokenizer(encoding.tokenizer, encoding.end_of_text).info
+    write_shards(context, spools, total, tokenizer, seed=encoding.seed, tokens_per_shard=encoding.tokens_per_shard)
     return commits
 
 
@@ -104,53 +89,7 @@ def _write_spool(task: TokenizeTask, rows: list[Row], tokens: list[Tokens]) -> F
     return FileEntry(path=name, bytes=info.bytes, sha256=info.sha256, rows=len(rows))
 
 
-def _write_shards(context: Context, commits: Commits, encoding: Encoding) -> None:
-    out, info = context.out, load_tokenizer(encoding.tokenizer, encoding.end_of_text).info
-    dtype = dtype_for(info.vocabulary_size)
-    total = sum(commit.counts.get("tokens", 0) for commit in commits.values())
-    spools = tuple(out / entry.path for commit in commits.values() if (entry := commit.file(SPOOLS)))
-    tasks = [
-        ShardTask(
-            key=f"{number:05d}", out=out, number=number, keys=keys, spools=spools, dtype=dtype_for(info.vocabulary_size)
-        )
-        for number, keys in enumerate(plan_shards(total, encoding.tokens_per_shard))
-    ]
-    written = context.run(SHARDS, write_one_shard, tasks)
-    shards = tuple(ShardInfo(**commit.notes["shard"]) for commit in written.values())
-    tokens, documents = sum(shard.tokens for shard in shards), sum(shard.documents for shard in shards)
-    TokensManifest(
-        format_version=FORMAT_VERSION, tokenizer=info, dtype=dtype, seed=encoding.seed,
-        tokens=tokens, documents=documents, shards=shards,
-    ).write(out / TOKENS)  # fmt: skip
-    if tokens != total:
-        raise IntegrityError(f"{total} tokens were encoded, {tokens} stand in the shards")
-
-
 def pages(task: TokenizeTask, resume: int | None, begin: Begin) -> Iterator[tuple[int, Outcome]]:
     """The PageFunction of this step."""
     chain = Chain(STEP, task.work.stages, dropped_text=task.work.dropped_text)
     return run_documents(task.part.path, resume or 0, begin, chain.run, chain)
-
-
-def write_one_shard(task: ShardTask) -> Commit:
-    """Write one shard's three files beside their place, move them there, and commit."""
-    folder = task.out / TOKENS
-    attempt = folder / f".{uuid.uuid4().hex}.tmp"
-    attempt.mkdir(parents=True)
-    try:
-        path = attempt / shard_name(task.number)
-        info = assemble_shard(task.spools, task.keys, path, task.dtype)
-        files = []
-        for made, sha256 in (
-            (path, info.sha256),
-            (index_path(path), info.index_sha256),
-            (docs_path(path), info.docs_sha256),
-        ):
-            size = made.stat().st_size
-            made.replace(folder / made.name)
-            files.append(FileEntry(path=f"{TOKENS}/{made.name}", bytes=size, sha256=sha256))
-    finally:
-        shutil.rmtree(attempt, ignore_errors=True)
-    counts = {"documents": info.documents, "tokens": info.tokens}
-    commit = Commit(key=task.key, files=tuple(files), counts=counts, notes={"shard": dataclasses.asdict(info)})
-    return Ledger(task.out, SHARDS).commit(commit)

@@ -131,6 +131,14 @@ def test_ray_writes_the_same_bytes(crawl, local, tmp_path, workers):
     assert_same_bytes(local, tmp_path / "ray")
 
 
+def test_merging_spools_first_changes_no_byte(crawl, local, tmp_path, monkeypatch):
+    monkeypatch.setattr("pipeline.steps.shards.MANY", 1)
+    monkeypatch.setattr("pipeline.steps.shards.GROUP", 2)
+    run(crawl, tmp_path / "merged", local=True)
+    assert len(list((tmp_path / "merged/steps/spools/files").iterdir())) == 2
+    assert_same_bytes(local, tmp_path / "merged")
+
+
 def test_a_finished_run_is_not_run_again(crawl, local):
     before = (local / "run.json").read_bytes()
     assert run(crawl, local, local=True).state == "done"
@@ -140,7 +148,7 @@ def test_a_finished_run_is_not_run_again(crawl, local):
 @pytest.mark.parametrize("after", ["extract", "dedup-edges", "shards"])
 def test_a_killed_build_goes_on_to_the_same_bytes(crawl, local, tmp_path, after):
     out = tmp_path / "killed"
-    command = [sys.executable, "-m", "pipeline.cli", "build", str(crawl / "build.yaml"), "--input", f"{crawl}/*.warc.gz",
+    command = [sys.executable, "-m", "pipeline.cli", "build", f"{crawl}/build.yaml", "--input", f"{crawl}/*.warc.gz",
                "--output", str(out), "--local", "--quiet"]  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     victim = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)

@@ -1,0 +1,125 @@
+"""A page is found by address, domain or token, and taken out so that nothing of it is left in the shards."""
+
+from pathlib import Path
+
+import pytest
+from warc_pages import Page, article, write_warc
+
+from pipeline.config import load_config
+from pipeline.contract.errors import ConfigError, InputError
+from pipeline.contract.run import RunRecord
+from pipeline.contract.shards import open_shards
+from pipeline.flow import build
+from pipeline.remove import Takedown, read_urls, remove
+from pipeline.trace import in_domain, trace_domain, trace_position, trace_url
+from pipeline.verify import verify
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory) -> Path:
+    """A run over pages of two sites, in several shards."""
+    folder = tmp_path_factory.mktemp("trace")
+    pages = [
+        Page(url=f"https://{site}/{i}", html=article(i)) for i, site in enumerate(["a.example", "www.b.example"] * 6)
+    ]
+    pages.append(Page(url="https://a.example/gone", status="404 Not Found", html="gone"))
+    write_warc(folder / "a.warc.gz", pages)
+    (folder / "c.yaml").write_text(
+        "extract: [{main_text: {engine: resiliparse}}]\n"
+        "tokenize: {train_tokenizer: {vocabulary_size: 400}, tokens_per_shard: 2000}"
+    )
+    config = load_config(folder / "c.yaml", inputs=[f"{folder}/a.warc.gz"], output=str(folder / "out"), local=True)
+    build(config, quiet=True)
+    return folder / "out"
+
+
+def test_a_url_leads_to_its_tokens(out):
+    [found] = trace_url(out, "https://a.example/0")
+    assert found.outcome == "kept"
+    [span] = found.spans
+    shard = next(shard for shard in open_shards(out).shards if shard.path.name == span.shard)
+    assert found.details["token_count"] == span.length
+    number = shard.document_at(span.start)
+    assert len(shard.document(number)) == span.length
+
+
+def test_a_token_leads_to_its_page(out):
+    [span] = trace_url(out, "https://www.b.example/3")[0].spans
+    for position in (span.start, span.start + span.length - 1):
+        assert trace_position(out, span.shard, position).url == "https://www.b.example/3"
+    assert trace_position(out, "0", 0).spans[0].start == 0
+
+
+def test_a_dropped_page_says_why(out):
+    [found] = trace_url(out, "https://a.example/gone")
+    assert (found.outcome, found.details["reason"], found.details["value"], found.spans) == (
+        "dropped",
+        "http_status",
+        404,
+        (),
+    )
+
+
+def test_a_domain_covers_its_subdomains(out):
+    assert len(trace_domain(out, "b.example")) == 6
+    assert len(trace_domain(out, "A.example.")) == 7
+    assert trace_domain(out, "example.b") == []
+
+
+@pytest.mark.parametrize(
+    ("url", "inside"),
+    [("https://b.example/x", True), ("https://www.b.example/x", True), ("https://notb.example/", False),
+     ("https://b.example.evil/", False), ("https://[::1", False), ("", False)],
+)  # fmt: skip
+def test_domain_borders(url, inside):
+    assert in_domain(url, "b.example") is inside
+
+
+def test_places_that_are_not_there(out, tmp_path):
+    with pytest.raises(InputError, match="has no such shard"):
+        trace_position(out, "77", 0)
+    with pytest.raises(InputError, match="no position 99999999"):
+        trace_position(out, "0", 99999999)
+    with pytest.raises(InputError, match="is not a run folder"):
+        trace_url(tmp_path, "x")
+
+
+def test_a_domain_is_taken_out_and_it_can_be_proved(out, tmp_path):
+    target = tmp_path / "without"
+    done = remove(out, target, Takedown(domains=frozenset({"b.example"})))
+    assert done.documents == 6
+    assert {found.outcome for found in trace_domain(target, "b.example")} == {"dropped"}
+    assert not [span for found in trace_domain(target, "b.example") for span in found.spans]
+    assert {check.name: check.problems for check in verify(target) if not check.ok} == {}
+    before, after = RunRecord.read(out).totals, RunRecord.read(target).totals
+    assert after.dropped["tokenize.takedown.domain"] == 6
+    assert (after.kept, after.tokens) == (before.kept - 6, before.tokens - done.tokens)
+    kept = {name for shard in open_shards(target).shards for name in shard.docs()["url"].to_pylist()}
+    assert kept == {f"https://a.example/{i}" for i in range(0, 12, 2)}
+
+
+def test_shards_without_the_page_are_the_same_bytes(out, tmp_path):
+    [found] = trace_url(out, "https://a.example/4")
+    done = remove(out, tmp_path / "t", Takedown(urls=frozenset({found.url})))
+    assert (done.documents, done.shards_rewritten) == (1, 1)
+    changed = [
+        path.name
+        for path in sorted((out / "tokens").glob("*.ds"))
+        if path.read_bytes() != (tmp_path / "t/tokens" / path.name).read_bytes()
+    ]
+    assert changed == [found.spans[0].shard]
+
+
+def test_a_removal_never_writes_over_a_folder(out, tmp_path):
+    with pytest.raises(ConfigError, match="exists already"):
+        remove(out, tmp_path, Takedown(domains=frozenset({"b.example"})))
+
+
+def test_url_files(tmp_path):
+    (tmp_path / "urls").write_text("# taken down\nhttps://a.example/1\n\n  https://a.example/2  \n")
+    assert read_urls(tmp_path / "urls") == {"https://a.example/1", "https://a.example/2"}
+    (tmp_path / "empty").write_text("# nothing\n")
+    with pytest.raises(InputError, match="names no URL"):
+        read_urls(tmp_path / "empty")
+    with pytest.raises(InputError, match="cannot be read"):
+        read_urls(tmp_path / "missing")
