@@ -8,9 +8,7 @@ import dataclasses
 import errno
 import glob
 import hashlib
-import io
 import os
-import shutil
 import tempfile
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -36,6 +34,7 @@ _MULTI = "*?["
 _MENDS = {
     errno.ENOSPC: "free some space or write elsewhere; what was committed before is intact",
     errno.EDQUOT: "free some space or write elsewhere; what was committed before is intact",
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f), or write smaller parts",
     errno.EROFS: "give a folder on a disk that can be written",
     errno.EACCES: "give a folder you may write to, or change its permissions",
     errno.EPERM: "give a folder you may write to, or change its permissions",
@@ -192,8 +191,7 @@ def _fill(temporary: Path, name: str, content: bytes | Callable[[Path], object])
         with temporary.open("rb") as source:
             digest = hashlib.file_digest(source, "sha256").hexdigest()
         return FileInfo(path=name, bytes=temporary.stat().st_size, sha256=digest)
-    with temporary.open("wb", buffering=0) as sink:
-        shutil.copyfileobj(io.BytesIO(content), sink, 1 << 20)
+    temporary.write_bytes(content)  # buffered: a bare write to a full disk may take a part and say nothing
     return FileInfo(path=name, bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
 
 
