@@ -39,6 +39,8 @@ class LocalTask:
     items: int
     excluded: int
     """Items left out as contaminated."""
+    chance: float | None
+    """Accuracy of guessing; None where answers are not chosen but written."""
 
 
 def task_names() -> list[str]:
@@ -82,7 +84,8 @@ def load_task(name: str, folder: Path, excluded: Collection[str] = ()) -> LocalT
     template = TASK_FOLDER / f"{name}.yaml"
     raw = read_yaml(template if name in task_names() else TASK_FOLDER / f"{OWN_TASK}.yaml")
     del raw["dataset_path"], raw["dataset_kwargs"]
-    splits = {split: read_items(path) for split, path in files.items() if path.is_file()}
+    chosen = raw["output_type"] == "multiple_choice"
+    splits = {split: read_items(path, chosen=chosen) for split, path in files.items() if path.is_file()}
     every = len(splits["test"])
     splits["test"] = Items(item for item in splits["test"] if not keys(name, item) & set(excluded))
     if not splits["test"]:
@@ -92,7 +95,12 @@ def load_task(name: str, folder: Path, excluded: Collection[str] = ()) -> LocalT
     key = raw.pop("split_by", None)
     parts = _split(name, splits, key) if key else {name: splits}
     configs = tuple(_config(part, raw, rows) for part, rows in parts.items())
-    return LocalTask(name, configs, len(splits["test"]), every - len(splits["test"]))
+    left = splits["test"]
+    return LocalTask(name, configs, len(left), every - len(left), _chance(left) if chosen else None)
+
+
+def _chance(items: Items) -> float:
+    return sum(1 / len(item["choices"]) for item in items) / len(items)
 
 
 def keys(task: str, item: Item) -> set[str]:
@@ -118,8 +126,8 @@ def read_excluded(path: Path) -> frozenset[str]:
     return frozenset(found)
 
 
-def read_items(path: Path) -> Items:
-    """The items of a jsonl file.
+def read_items(path: Path, *, chosen: bool) -> Items:
+    """The items of a jsonl file; `chosen`: each needs choices and a label.
 
     Raises:
         InputError: it cannot be read; a line is not an item; it has none.
@@ -128,21 +136,21 @@ def read_items(path: Path) -> Items:
     for place, value in _lines(path):
         if not isinstance(value, dict):
             raise InputError(place, f"expected an object, found {type(value).__name__}")
-        _check(value, place)
+        _check(value, place, chosen)
         items.append(value)
     if not items:
         raise InputError(str(path), "holds no items")
     return items
 
 
-def _check(item: Mapping[str, Any], place: str) -> None:
+def _check(item: Mapping[str, Any], place: str, chosen: bool) -> None:
     """Refuse an item that would fail, or be scored wrongly, somewhere inside the harness."""
     if not isinstance(item.get("query", item.get("context")), str):
         raise InputError(place, "an item needs a text 'query' or 'context'")
-    label, choices = item.get("label"), item.get("choices")
-    if label is None:
+    if not chosen:
         return
-    if not isinstance(choices, list) or not all(isinstance(choice, str) and choice for choice in choices):
+    label, choices = item.get("label"), item.get("choices")
+    if not isinstance(choices, list) or not choices or not all(isinstance(one, str) and one for one in choices):
         raise InputError(place, "'choices' must be a list of texts")
     if isinstance(label, bool) or not isinstance(label, int) or not 0 <= label < len(choices):
         raise InputError(place, f"'label' must be an index into the {len(choices)} choices, found {label!r}")

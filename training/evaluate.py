@@ -137,7 +137,7 @@ def _bits_per_byte(opened: Opened, name: str, config: EvalConfig) -> BitsPerByte
 
 
 def run_tasks(opened: Opened, tasks: Sequence[LocalTask], config: EvalConfig) -> dict[str, dict[str, Any]]:
-    """Scores of each task: `acc`, `acc_stderr`, `acc_norm` and so on, with items and excluded.
+    """Scores of each task: `acc`, `acc_stderr`, `acc_norm` and so on; items scored and excluded; chance.
 
     Raises:
         ConfigError: more solved examples are asked for than there are.
@@ -196,7 +196,8 @@ def _scores(task: LocalTask, found: Any) -> dict[str, Any]:
         "items": sum(found["n-samples"][name]["effective"] for name in names),
         "excluded": task.excluded,
         "fewshot": found["n-shot"][names[0]],
-        "version": found["versions"].get(names[0]),
+        "chance": task.chance,
+        "version": str(found["versions"].get(names[0])),
         "harness": found.get("lm_eval_version"),
     }
 
@@ -221,15 +222,21 @@ def _progress(name: str, total: int | None) -> Iterator[Callable[[int], None]]:
 def table(results: dict[str, Any]) -> Table:
     """The results as a table."""
     drawn = Table(title=f"{results['checkpoint']} (step {results['step']})", title_justify="left")
-    for name in ("measure", "metric", "value", "± stderr", "items"):
-        drawn.add_column(name, justify="left" if name in ("measure", "metric") else "right")
+    for name in ("measure", "metric"):
+        drawn.add_column(name, overflow="fold")
+    for name in ("value", "± stderr", "chance", "items"):
+        drawn.add_column(name, justify="right", no_wrap=True)
     for name, found in results["bits_per_byte"].items():
-        drawn.add_row(name, "bits per byte", f"{found['bits_per_byte']:.4f}", "", str(found["documents"]))
+        drawn.add_row(name, "bits per byte", f"{found['bits_per_byte']:.4f}", "", "", f"{found['documents']:,}")
     for name, scores in results["tasks"].items():
         for metric, value in scores.items():
-            if isinstance(value, float) and "_stderr" not in metric:
-                base, _, filter_name = metric.partition("/")
-                error = scores.get(f"{base}_stderr/{filter_name}" if filter_name else f"{base}_stderr")
-                shown = f"{error:.4f}" if isinstance(error, float) else ""
-                drawn.add_row(name, metric, f"{value:.4f}", shown, str(scores["items"]))
+            if isinstance(value, float) and metric != "chance" and "_stderr" not in metric:
+                drawn.add_row(name, metric, *_cells(scores, metric), f"{scores['items']:,}")
     return drawn
+
+
+def _cells(scores: dict[str, Any], metric: str) -> list[str]:
+    """Value, standard error and chance."""
+    base, slash, name = metric.partition("/")
+    error, chance = scores.get(f"{base}_stderr{slash}{name}"), scores["chance"] if base.startswith("acc") else None
+    return ["" if value is None else f"{value:.4f}" for value in (scores[metric], error, chance)]

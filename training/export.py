@@ -12,18 +12,18 @@ import shutil
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from pipeline.contract.errors import InputError, IntegrityError
-from pipeline.contract.manifest import write_json
+from pipeline.contract.errors import ConfigError, InputError, IntegrityError, nearest
+from pipeline.contract.manifest import read_json, write_json
 from training.chat import END_OF_TURN, PAD, template
 from training.config import ModelConfig
 from training.model import Transformer
-from training.vocabulary import Vocabulary
+from training.vocabulary import Vocabulary, open_checkpoint
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 Dtype = Literal["float32", "bfloat16", "float16"]
@@ -41,6 +41,35 @@ _LLAMA_BLOCK = {
 _GPT2_BLOCK = {"attention.o": "attn.c_proj", "mlp.up": "mlp.c_fc", "mlp.down": "mlp.c_proj"}
 
 
+def run_export(path: str | Path, output: str | Path, dtype: str = "float32") -> str:
+    """Export a checkpoint (`--to hf`); the folder appears whole, and only if transformers reads it as we do.
+
+    Args:
+        path: a checkpoint, or a run folder.
+        output: a folder that does not exist, or is empty.
+        dtype: float32, bfloat16 or float16.
+
+    Returns:
+        What was written, for the user.
+
+    Raises:
+        ConfigError: an unknown dtype.
+        InputError: no checkpoint, an `output` that holds something, or a shape without a twin in transformers.
+        IntegrityError: transformers finds other log probabilities.
+    """
+    if dtype not in DTYPES:
+        raise ConfigError("--dtype", f"unknown type '{dtype}'", known=DTYPES, mend=nearest(dtype, DTYPES))
+    opened = open_checkpoint(path, "cpu", torch.float32)
+    folder = write_hf(opened.model, opened.vocabulary, Path(output), dtype=cast(Dtype, dtype), check=True)
+    certificate = read_json(folder / "parity.json")
+    size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    worst, reader = certificate["largest_difference"], certificate["reader"]
+    parity = "transformers is not installed: not compared"
+    if worst is not None:
+        parity = f"{reader}: log probabilities within {worst:.1e}"
+    return f"{opened.checkpoint.path} -> {folder} ({size / 1e6:,.1f} MB; {parity})"
+
+
 def write_hf(
     model: Transformer,
     vocabulary: Vocabulary,
@@ -48,6 +77,7 @@ def write_hf(
     *,
     dtype: Dtype = "float32",
     shard_bytes: int = SHARD_BYTES,
+    check: bool = False,
 ) -> Path:
     """Write `output`, whole or not at all.
 
@@ -57,9 +87,11 @@ def write_hf(
         output: a folder that does not exist, or is empty.
         dtype: of the stored tensors.
         shard_bytes: the most that one tensor file holds.
+        check: compare with transformers, if it is installed, before the folder appears; see `certify`.
 
     Raises:
         InputError: `output` holds something; the shape has no twin in transformers.
+        IntegrityError: transformers finds other log probabilities.
     """
     config = hf_config(model.config, vocabulary, dtype)
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
@@ -72,6 +104,8 @@ def write_hf(
         write_json(partial / "config.json", config)
         write_json(partial / "generation_config.json", generation_config(vocabulary))
         write_tokenizer(vocabulary, model.config.context_length, partial)
+        if check:
+            certify(model, vocabulary, partial, dtype)
         if output.exists():
             output.rmdir()
         partial.rename(output)
@@ -204,6 +238,7 @@ def write_tensors(tensors: Mapping[str, Tensor], folder: Path, dtype: torch.dtyp
         file = f"model-{number:05d}-of-{len(groups):05d}.safetensors" if many else "model.safetensors"
         part = {name: tensors[name].detach().to("cpu", dtype).contiguous() for name in group}
         save_file(part, folder / file, metadata={"format": "pt"})
+        (folder / file).chmod(folder.stat().st_mode & 0o666)  # the library makes it readable for its owner alone
         names |= dict.fromkeys(group, file)
     if len(groups) > 1:
         total = sum(value.numel() * dtype.itemsize for value in tensors.values())
@@ -284,6 +319,7 @@ def _with_transformers(folder: Path, prompts: Sequence[Sequence[int]]) -> tuple[
         import transformers
     except ImportError:
         return None, None
+    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     # from_pretrained returns the model in evaluation mode.
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
     return log_probabilities(model, prompts), f"transformers {transformers.__version__}"

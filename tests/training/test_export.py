@@ -10,9 +10,9 @@ import torch
 from safetensors import safe_open
 from tokenizers import Tokenizer
 
-from pipeline.contract.errors import InputError, IntegrityError
+from pipeline.contract.errors import ConfigError, InputError, IntegrityError
 from training.chat import Message, add_chat_tokens
-from training.export import certify, write_hf
+from training.export import certify, run_export, write_hf
 from training.model import Transformer
 from training.vocabulary import Vocabulary
 
@@ -141,3 +141,14 @@ def test_a_shape_without_a_twin_is_refused(
     with pytest.raises(InputError, match="no twin in transformers"):
         write_hf(random_model(type="gpt2", head_width=16), chat_vocabulary, tmp_path / "hf")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_export_of_a_checkpoint(
+    random_model: Callable[..., Transformer], save_parent: Callable[[Transformer], Path], tmp_path: Path
+) -> None:
+    run = save_parent(random_model(vocabulary_size=257))
+    said = run_export(run, tmp_path / "hf")
+    assert "step-00000003 -> " in said and "log probabilities within" in said
+    assert json.loads((tmp_path / "hf" / "parity.json").read_text())["largest_difference"] < 1e-4
+    with pytest.raises(ConfigError, match="unknown type 'float8'"):
+        run_export(run, tmp_path / "other", "float8")
