@@ -114,15 +114,6 @@ def grouped(runs: Sequence[Run], low: int, high: int, budget: int) -> Iterator[G
             yield _group(*_read(runs, slices, start, stop))
 
 
-def rows_between(runs: Sequence[Run], low: int, high: int) -> int:
-    """About how many rows have `low` <= key < `high`; at most a step off for each run."""
-    found = 0
-    for run in runs:
-        begin, end = _slice(run, run.samples, low, high)
-        found += end - begin
-    return found
-
-
 def _ranges(runs: Sequence[Run], contents: list[U64], low: int, high: int, most: int) -> Iterator[tuple[int, int]]:
     """Ranges of keys that cover [low, high), each of about `most` rows or of a single key."""
     samples = np.sort(np.concatenate([s[(s >= low) & (s <= high - 1)] for s in contents] or [np.empty(0, np.uint64)]))

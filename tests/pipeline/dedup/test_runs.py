@@ -6,7 +6,7 @@ import pytest
 from pipeline.dedup.arrayfile import ArrayFile, write_arrays
 from pipeline.dedup.edges import partition_bounds, write_edges
 from pipeline.dedup.pairs import read_pairs
-from pipeline.dedup.runs import KEYS, ROW_BYTES, StoredRun, grouped, rows_between, run_arrays
+from pipeline.dedup.runs import KEYS, ROW_BYTES, StoredRun, grouped, run_arrays
 
 LAST = KEYS - 1
 
@@ -65,12 +65,6 @@ def test_keys_of_128_bits_are_compared_whole(tmp_path, budget):
     }
     second = 1 << 32
     assert rows == {0: 0, 2: 0, 1: 1, second: 1, second + 1: 0, second + 2: second + 2}
-
-
-def test_rows_of_a_range_are_estimated(tmp_path):
-    runs = store(tmp_path, [np.arange(10_000, dtype=np.uint64) * np.uint64(KEYS // 10_000)])
-    assert rows_between(runs, 0, KEYS) == 10_000
-    assert rows_between(runs, 0, KEYS // 2) == pytest.approx(5000, abs=64)
 
 
 @pytest.mark.parametrize("partitions", [1, 2, 7])
