@@ -1,0 +1,80 @@
+"""The language glance drops only what is plainly in another language."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from fastwarc.warc import ArchiveIterator, WarcRecordType
+
+from pipeline.contract.errors import InputError
+from pipeline.document import Document, Drop
+from pipeline.stages import _fasttext
+from pipeline.stages.language_glance import LanguageGlance
+from pipeline.stages.language_id import LanguageId
+from pipeline.stages.main_text import MainText
+
+MakeDoc = Callable[..., Document]
+GERMAN = "Die Mühle am Fluss mahlt seit zweihundert Jahren das Korn von drei Dörfern, und sie tut es noch immer."
+ENGLISH = "The mill at the river has ground the grain of three villages for two hundred years, and it still does."
+
+
+def page(text: str) -> str:
+    return f"<html lang='en'><script>var english = 'the and of to'</script><body><p>{text}</p></body></html>"
+
+
+def test_a_page_in_another_language_is_dropped_by_name(make_doc: MakeDoc) -> None:
+    dropped = LanguageGlance()(make_doc(html=page(GERMAN)))
+    assert isinstance(dropped, Drop)
+    assert (dropped.reason, dropped.limit, dropped.detail) == ("language_not_kept", 0.65, "de")
+
+
+@pytest.mark.parametrize("text", [ENGLISH, "", "12 345", f"{ENGLISH} {GERMAN} {ENGLISH}"])
+def test_the_language_asked_for_and_doubtful_pages_go_on_untouched(text: str, make_doc: MakeDoc) -> None:
+    doc = make_doc(html=page(text))
+    assert LanguageGlance()(doc) is doc
+
+
+def test_a_page_is_dropped_above_the_limit_and_not_at_it(make_doc: MakeDoc) -> None:
+    doc = make_doc(html=page(GERMAN))
+    _, score = _fasttext.identify(GERMAN, model="lid.176.ftz", max_chars=1000)
+    assert LanguageGlance(min_score=score)(doc) is doc
+    below = score - 1e-9
+    assert LanguageGlance(min_score=below)(doc) == Drop("language_not_kept", value=score, limit=below, detail="de")
+
+
+def test_any_language_and_texts_without_html_pass(make_doc: MakeDoc) -> None:
+    for stage, doc in ((LanguageGlance(keep=None), make_doc(html=page(GERMAN))), (LanguageGlance(), make_doc(GERMAN))):
+        assert stage(doc) is doc
+
+
+def test_a_page_with_characters_that_cannot_be_encoded_is_read(make_doc: MakeDoc) -> None:
+    dropped = LanguageGlance()(make_doc(html=page(f"\ud800 {GERMAN} \udfff\x00")))
+    assert isinstance(dropped, Drop)
+
+
+def test_impossible_settings_are_refused(make_doc: MakeDoc) -> None:
+    with pytest.raises(ValueError, match=r"min_score: must be between 0 and 1, got -0\.1"):
+        LanguageGlance(min_score=-0.1)
+    with pytest.raises(InputError, match=r"language_glance\.keep"):
+        LanguageGlance(keep=("english",))(make_doc(html=page(ENGLISH)))
+
+
+def test_nearly_nothing_that_would_be_kept_is_lost_on_real_pages(shared_data: Path, make_doc: MakeDoc) -> None:
+    """Every page that says it is English, and as many others; fast extraction is enough to tell the language."""
+    hints = {row["url"]: row["lang_hint"] for row in map(json.loads, (shared_data / "web" / "pages.jsonl").open())}
+    kept = lost = spared = other = 0
+    for path in sorted((shared_data / "web").glob("*.warc.gz")):
+        with path.open("rb") as stream:
+            for at, record in enumerate(ArchiveIterator(stream, record_types=WarcRecordType.response)):
+                if hints[record.headers["WARC-Target-URI"]] != "en" and at % 4:
+                    continue
+                doc = make_doc(html=record.reader.read().decode("utf-8", "replace"))
+                passed = isinstance(LanguageGlance()(doc), Document)
+                text = MainText(engine="resiliparse")(doc)
+                final = isinstance(text, Document) and isinstance(LanguageId()(text), Document)
+                kept, lost = kept + final, lost + (final and not passed)
+                other, spared = other + (not final), spared + (not final and not passed)
+    assert kept > 250
+    assert lost <= 2
+    assert spared > 0.8 * other
