@@ -5,11 +5,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from pipeline.contract.config import resolved
+from pipeline.contract.manifest import TokenizerInfo, TokensManifest, sha256_file
+from pipeline.contract.shards import shard_name, write_shard
 from training import checkpoint
 from training.config import ModelConfig
 from training.model import Transformer, new_model
@@ -26,6 +30,11 @@ def _byte_of(letter: str) -> int:
 @pytest.fixture
 def byte_tokenizer() -> Tokenizer:
     """256 bytes, then <|endoftext|> = 256: the ids of ASCII text can be read off a table."""
+    return make_byte_tokenizer()
+
+
+def make_byte_tokenizer() -> Tokenizer:
+    """See byte_tokenizer."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet(), key=_byte_of)
     tokenizer = Tokenizer(models.BPE({letter: number for number, letter in enumerate(alphabet)}, []))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
@@ -69,3 +78,46 @@ def save_parent(tmp_path: Path, byte_tokenizer: Tokenizer) -> Callable[[Transfor
         return folder.parent
 
     return save
+
+
+@pytest.fixture(scope="session")
+def write_tokens() -> Callable[..., Path]:
+    """Writes a `tokens/` folder, with its tokenizer.json, from lists of documents, one list for each shard."""
+
+    def write(folder: Path, *shards: list[str]) -> Path:
+        folder.mkdir(parents=True)
+        tokenizer = make_byte_tokenizer()
+        tokenizer.save(str(folder / "tokenizer.json"))
+        sha256, infos = sha256_file(folder / "tokenizer.json"), []
+        for number, texts in enumerate(shards):
+            ids = [[*tokenizer.encode(text).ids, 256] for text in texts]
+            lengths = np.array([len(row) for row in ids], dtype=np.int64)
+            names = [f"doc-{number}-{place}" for place in range(len(texts))]
+            columns = {
+                "id": names, "url": [f"https://site.example/{name}" for name in names],
+                "warc_path": ["a.warc.gz"] * len(texts), "warc_offset": [100 * place for place in range(len(texts))],
+                "start": np.cumsum(lengths) - lengths, "length": lengths,
+            }  # fmt: skip
+            tokens = np.concatenate([np.array(row, dtype=np.uint16) for row in ids])
+            infos.append(write_shard(folder / shard_name(number), tokens, pa.table(columns)))
+        TokensManifest(
+            format_version=1,
+            tokenizer=TokenizerInfo(name="bytes", sha256=sha256, vocabulary_size=257, end_of_text_id=256),
+            dtype="uint16", seed=1, tokens=sum(info.tokens for info in infos),
+            documents=sum(info.documents for info in infos), shards=tuple(infos),
+        ).write(folder)  # fmt: skip
+        return folder
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def tokens(tmp_path_factory: pytest.TempPathFactory, write_tokens: Callable[..., Path]) -> Path:
+    """Two shards of 60 short documents each, about 12,000 tokens of a language with a few words and some grammar."""
+    random = np.random.default_rng(3)
+    words = "the a red blue old new cat dog tree house sees finds likes near under with and".split()
+
+    def text() -> str:
+        return " ".join(random.choice(words, size=int(random.integers(5, 40)))) + "."
+
+    return write_tokens(tmp_path_factory.mktemp("data") / "tokens", *([text() for _ in range(60)] for _ in range(2)))
