@@ -82,27 +82,19 @@ class ObjectFile:
         import fsspec
 
         protocol = self.url.partition("://")[0].lower()
-        options = {
-            "use_listings_cache": False,
-            **self._timeouts(protocol),
-            **self.options,
-        }
         try:
-            return fsspec.filesystem(protocol, **options)
+            if protocol in ("s3", "s3a"):
+                system = fsspec.filesystem(protocol, **_s3_options(self.options, self.timeout))
+                system.retries = 1  # trying again is `Remote`'s work: three layers of it multiply
+                return system
+            return fsspec.filesystem(protocol, **{"use_listings_cache": False, **self.options})
         except ImportError as error:
             package = _NEEDS.get(protocol, f"the fsspec package for {protocol}")
-            raise InputError(
-                self.url, f"reading {protocol}:// needs {package}", mend=f"pip install {package}"
-            ) from error
+            raise InputError(self.url, f"{protocol}:// needs {package}", mend=f"pip install {package}") from error
         except ValueError as error:
             raise InputError(
                 self.url, f"unknown kind of address: {error}", known=("s3://", "gs://", "https://")
             ) from error
-
-    def _timeouts(self, protocol: str) -> dict[str, Any]:
-        if protocol not in ("s3", "s3a"):
-            return {}
-        return {"config_kwargs": {"connect_timeout": min(self.timeout, 10.0), "read_timeout": self.timeout}}
 
     def _attempt(self, act: Callable[[], T]) -> T:
         try:
@@ -114,6 +106,12 @@ class ObjectFile:
             raise PermissionError(str(error)) from error
         except Exception as error:
             raise _judged(error) from error
+
+
+def _s3_options(options: Mapping[str, Any], timeout: float) -> dict[str, Any]:
+    client = {"connect_timeout": min(timeout, 10.0), "read_timeout": timeout, "retries": {"max_attempts": 0}}
+    merged = {**client, **options.get("config_kwargs", {})}
+    return {"use_listings_cache": False, **options, "config_kwargs": merged}
 
 
 def _judged(error: Exception) -> OSError:

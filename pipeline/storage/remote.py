@@ -19,7 +19,7 @@ from pipeline.contract.errors import InputError, UserError
 
 T = TypeVar("T")
 
-FIRST_BLOCK = 1 << 18
+FIRST_BLOCK = 1 << 16  # two records of Common Crawl: what following a pointer needs
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 
