@@ -28,6 +28,7 @@ def crawl(
     max_depth: Annotated[int | None, typer.Option(help="Links to follow from a seed, at most.")] = None,
     concurrency: Annotated[int, typer.Option(help="Hosts to talk to at the same time.")] = 8,
     timeout: Annotated[float, typer.Option(help="Seconds for one request.")] = 30.0,
+    max_bytes: Annotated[int, typer.Option(help="Longer bodies are cut.")] = 5 * 1024 * 1024,
     per_warc: Annotated[int, typer.Option(help="Pages in one WARC file.")] = 1000,
     connect_to: Annotated[list[str], typer.Option(metavar="HOST:PORT:ADDR:PORT", help="As curl's.")] = [],
     date: Annotated[str | None, typer.Option(help="A fixed date for every record: the same bytes each time.")] = None,
@@ -38,13 +39,19 @@ def crawl(
     from pipeline.sources.crawl import crawl as run_crawl
 
     settings: dict[str, Any] = {
-        "limit": limit, "delay": delay, "same_host": same_host, "max_depth": max_depth, "date": date,
-        "concurrency": concurrency, "timeout": timeout, "per_warc": per_warc, "connect_to": tuple(connect_to),
-        "allow_private": allow_private,
+        "limit": limit, "delay": delay, "same_host": same_host, "max_depth": max_depth,
+        "concurrency": concurrency, "timeout": timeout, "max_bytes": max_bytes, "per_warc": per_warc,
+        "connect_to": tuple(connect_to), "date": date, "allow_private": allow_private,
     }  # fmt: skip
     if user_agent is not None:
         settings["user_agent"] = user_agent
-    typer.echo(run_crawl(seed, output, **settings))
+    done = run_crawl(seed, output, **settings)
+    typer.echo(
+        f"{done.stored} of {done.requested} requests stored in {len(done.warcs)} WARC files, {done.bytes:,} bytes"
+    )
+    for what, numbers in (("status", done.statuses), ("refused", done.refused), ("failed", done.failed)):
+        for name, number in sorted(numbers.items(), key=lambda item: str(item[0])):
+            typer.echo(f"  {what} {name}: {number}")
 
 
 @assets_app.command("fetch")

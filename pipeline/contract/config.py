@@ -46,14 +46,17 @@ class Registry(Protocol):
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader that refuses a key given twice, instead of keeping the last one in silence."""
+    """SafeLoader that refuses what YAML lets pass in silence: a key given twice, a key without a value."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
-        for key_node, _ in node.value:
+        for key_node, value_node in node.value:
             key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            line = key_node.start_mark.line + 1
+            if isinstance(value_node, yaml.ScalarNode) and value_node.value == "" and value_node.style is None:
+                problem = f"key '{key}' has no value (line {line}): write {{}} for the defaults, null to turn it off"
+                raise yaml.constructor.ConstructorError(None, None, problem)
             if isinstance(key, (str, int, float, bool)) and key in seen:
-                line = key_node.start_mark.line + 1
                 raise yaml.constructor.ConstructorError(None, None, f"key '{key}' is given twice (line {line})")
             if isinstance(key, (str, int, float, bool)):
                 seen.add(key)
