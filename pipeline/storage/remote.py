@@ -197,7 +197,7 @@ class RangeReader(io.RawIOBase):
         self._remote = remote(path, settings)
         self.size, _ = self._remote.size_and_etag()
         self._position = 0
-        self._block, self._block_at = b"", 0
+        self._blocks: list[tuple[int, bytes]] = []  # the last two: readers look back a little over a block's edge
         self._length = FIRST_BLOCK
         self._ahead: Future[bytes] | None = None
         self._ahead_at = -1
@@ -235,22 +235,27 @@ class RangeReader(io.RawIOBase):
         super().close()
 
     def _at_hand(self) -> memoryview:
-        if not self._block_at <= self._position < self._block_at + len(self._block):
-            if self._position >= self.size:
-                return memoryview(b"")
-            self._load()
-        return memoryview(self._block)[self._position - self._block_at :]
+        for at, block in reversed(self._blocks):
+            if at <= self._position < at + len(block):
+                return memoryview(block)[self._position - at :]
+        if self._position >= self.size:
+            return memoryview(b"")
+        return memoryview(self._load())
 
-    def _load(self) -> None:
-        onward = bool(self._block) and self._position == self._block_at + len(self._block)
+    def _load(self) -> bytes:
+        """The block at the position."""
+        at, last = self._blocks[-1] if self._blocks else (0, b"")
+        onward = bool(last) and self._position == at + len(last)
         if onward and self._ahead is not None and self._ahead_at == self._position:
-            self._block = self._ahead.result()
+            block = self._ahead.result()
         else:
             self._length = min(self._length * 2, self._remote.settings.block_bytes) if onward else FIRST_BLOCK
-            self._block = self._fetch(self._position, self._length)
-        self._block_at, self._ahead = self._position, None
+            block = self._fetch(self._position, self._length)
+        self._ahead = None
+        self._blocks = [*self._blocks[-1:], (self._position, block)]
         if onward:
-            self._fetch_ahead(self._block_at + len(self._block))
+            self._fetch_ahead(self._position + len(block))
+        return block
 
     def _fetch_ahead(self, start: int) -> None:
         if start >= self.size:
