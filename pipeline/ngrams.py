@@ -1,6 +1,7 @@
 """Runs of words: their hashes, and how much of a text repeats them. Arrays in, arrays and counts out."""
 
 import dataclasses
+import itertools
 from collections.abc import Collection, Iterator, Mapping
 
 import numpy as np
@@ -10,6 +11,9 @@ from pipeline.words import U64, Words
 
 Places = npt.NDArray[np.int64]
 """Positions of words in a text."""
+
+HUGE = 1 << 18
+"""Words from which on memory counts more than speed."""
 
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 
@@ -56,7 +60,7 @@ def repeated_characters(words: Words, top: Collection[int], duplicated: Collecti
     tops, duplicates = dict.fromkeys(top, 0), dict.fromkeys(duplicated, 0)
     lengths = sorted({*top, *duplicated})
     places, runs, length = np.arange(len(words)), words.hashes, 1
-    for batch in (lengths[:1], lengths[1:3], lengths[3:]):
+    for batch in _batches(lengths, len(words)):
         rows: list[tuple[int, Places, U64]] = []
         for n in batch:
             fit = int(np.searchsorted(places, len(words) - n, side="right"))
@@ -65,8 +69,6 @@ def repeated_characters(words: Words, top: Collection[int], duplicated: Collecti
                 runs = runs * _ODD + words.hashes[places + offset]
             length = n
             rows.append((n, places, runs))
-        if not rows:
-            break
         for n, places, groups, counts in _grouped(rows):
             again = counts > 1
             if n in tops and len(words) >= n:
@@ -75,6 +77,12 @@ def repeated_characters(words: Words, top: Collection[int], duplicated: Collecti
                 duplicates[n] = _jumped_over(n, places[again], groups[again], ends)
         places, runs = places[again], runs[again]
     return Repeated(tops, duplicates)
+
+
+def _batches(lengths: list[int], words: int) -> Iterator[list[int]]:
+    """Which lengths share a sort: of a huge text none do, or a page of 10 MB would take gigabytes."""
+    bounds = [0, 1, 3, len(lengths)] if words < HUGE else list(range(len(lengths) + 1))
+    yield from (lengths[start:end] for start, end in itertools.pairwise(bounds) if lengths[start:end])
 
 
 def _grouped(rows: list[tuple[int, Places, U64]]) -> Iterator[tuple[int, Places, Places, Places]]:
@@ -105,13 +113,17 @@ def _jumped_over(n: int, places: Places, groups: Places, ends: Places) -> int:
     """Characters of the runs met before; only places whose run occurs more than once can matter."""
     seen: set[int] = set()
     characters = free = 0
-    sizes = ends[places + n] - ends[places]
-    for place, group, size in zip(places.tolist(), groups.tolist(), sizes.tolist(), strict=True):
-        if place < free:
-            continue
-        if group in seen:
-            characters += size
-            free = place + n
-        else:
-            seen.add(group)
+    for start in range(0, len(places), HUGE):
+        some = places[start : start + HUGE]
+        sizes = ends[some + n] - ends[some]
+        for place, group, size in zip(
+            some.tolist(), groups[start : start + HUGE].tolist(), sizes.tolist(), strict=True
+        ):
+            if place < free:
+                continue
+            if group in seen:
+                characters += size
+                free = place + n
+            else:
+                seen.add(group)
     return characters

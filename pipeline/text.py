@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
+from itertools import compress
 from typing import Literal
 
 import numpy as np
@@ -17,7 +18,7 @@ import numpy.typing as npt
 
 from pipeline.contract.errors import ConfigError
 from pipeline.ngrams import ngram_hashes
-from pipeline.word_rules import ENGLISH, MAX_CHUNK, SPACED, cut_plainly
+from pipeline.word_rules import ENGLISH, MAX_CHUNK, SPACED, cut_inside
 from pipeline.words import SYMBOLS, U64, ChunkTable, Split, Words, concatenate
 
 WordSplit = Literal["fast", "datatrove"]
@@ -25,6 +26,7 @@ WordSplit = Literal["fast", "datatrove"]
 PIECE = 1 << 20
 """Characters split at a time: the strings of a huge text never stand in memory all at once."""
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _SPACE = re.compile(r"\s")
 _NUMBER = re.compile(r"\d+(?:[.,،٫⎖⎗⎘]\d+)?")
 _SYMBOLS_TO_SPACES = dict.fromkeys(map(ord, SYMBOLS), " ")
@@ -122,14 +124,18 @@ def _datatrove_split(language: str) -> Split:
 def _split_by(tokenize: Callable[[str], list[str]], chunks: Sequence[str]) -> list[Sequence[str]]:
     """All chunks in one call, its words dealt out to the chunks again by their lengths.
 
-    Very long chunks are left out: taking signs off one by one makes spaCy quadratic (1.6 s for 4,000 of them).
+    Two kinds of chunk are left to our rules: very long ones, because taking signs off one by one makes spaCy quadratic
+    (1.6 s for 4,000 of them), and those with a lone surrogate, which it refuses.
     """
-    short = [chunk for chunk in chunks if len(chunk) <= MAX_CHUNK]
-    words = tokenize("\n".join(short))
-    if "".join(words) != "".join(short):  # a tokenizer that changes or leaves out characters
-        return [tokenize(chunk) if len(chunk) <= MAX_CHUNK else cut_plainly(chunk) for chunk in chunks]
-    remaining = iter(words)
-    return [_take(remaining, len(chunk)) if len(chunk) <= MAX_CHUNK else cut_plainly(chunk) for chunk in chunks]
+    fit = [len(chunk) <= MAX_CHUNK and not _SURROGATE.search(chunk) for chunk in chunks]
+    asked = list(compress(chunks, fit))
+    words = tokenize("\n".join(asked))
+    if "".join(words) != "".join(asked):  # a tokenizer that changes or leaves out characters
+        words_of = iter([tokenize(chunk) for chunk in asked])
+    else:
+        remaining = iter(words)
+        words_of = iter([_take(remaining, len(chunk)) for chunk in asked])
+    return [next(words_of) if asked_for else cut_inside(chunk) for chunk, asked_for in zip(chunks, fit, strict=True)]
 
 
 def _take(words: Iterator[str], size: int) -> list[str]:

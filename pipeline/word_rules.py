@@ -11,8 +11,8 @@ import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-MAX_CHUNK = 1000
-"""Characters; stripping one sign at a time from both ends takes quadratic time, so longer chunks are cut plainly."""
+MAX_CHUNK = 500
+"""Characters; taking one sign at a time off the ends is quadratic, so longer chunks are only cut in the middle."""
 
 _CASED = [*range(0x590), *range(0x1C80, 0x2200), *range(0x2C60, 0x2D30), *range(0xA640, 0xA800)]
 _LOWERS = re.escape("".join(char for char in map(chr, _CASED) if char.islower()))
@@ -55,7 +55,6 @@ _INFIX = re.compile(
 _HOST = r"(?:[A-Za-z0-9\u00a1-\uffff](?:[\w\u00a1-\uffff-]{0,62}[A-Za-z0-9\u00a1-\uffff])?\.)+"
 _IPV4 = r"[1-9]\d{0,2}(?:\.\d{1,3}){3}"
 _URL = re.compile(rf"(?:[\w+.-]{{2,}}://)?(?:\S+@)?(?:{_IPV4}|{_HOST}{_LOWER}{{2,63}})(?::\d{{2,5}})?(?:[/?#]\S*)?")
-_PLAIN = re.compile(r"\w+|\W")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -95,7 +94,7 @@ class WordRules:
     def split_one(self, chunk: str) -> Sequence[str]:
         """The words of one chunk; joined they give the chunk again."""
         if len(chunk) > MAX_CHUNK:
-            return cut_plainly(chunk)
+            return cut_inside(chunk)
         prefixes: list[str] = []
         suffixes: list[str] = []
         core = chunk
@@ -122,7 +121,7 @@ class WordRules:
             return whole
         if core.isalnum() or ("." in core and _URL.fullmatch(core)):
             return (core,)
-        return list(_between_infixes(core))
+        return cut_inside(core)
 
     def _join(self, words: list[str]) -> list[str]:
         """Put together again what is one word but came apart: `f():` ends in the emoticon `):`, as in spaCy."""
@@ -142,11 +141,6 @@ class WordRules:
             if "".join(words[at : at + size]) in self.joined:
                 return size
         return 1
-
-
-def cut_plainly(chunk: str) -> list[str]:
-    """Runs of letters and digits, and every other sign by itself, in linear time: for chunks no human wrote."""
-    return _PLAIN.findall(chunk)
 
 
 def _prefix(core: str) -> int:
@@ -187,17 +181,20 @@ def _final_dot(core: str, before: str) -> int:
     return 1 if before.isalpha() and (not before.isupper() or core[-3:-2].isupper() or core[-3:-2] == "°") else 0
 
 
-def _between_infixes(core: str) -> Iterator[str]:
+def cut_inside(core: str) -> list[str]:
+    """Words and the signs between them, in linear time."""
+    words: list[str] = []
     start = 0
     for infix in _INFIX.finditer(core):
         if infix.start() == 0:
             continue
         if start < infix.start():
-            yield core[start : infix.start()]
-        yield infix.group()
+            words.append(core[start : infix.start()])
+        words.append(infix.group())
         start = infix.end()
     if start < len(core):
-        yield core[start:]
+        words.append(core[start:])
+    return words
 
 
 def _contractions() -> Iterator[tuple[str, str]]:

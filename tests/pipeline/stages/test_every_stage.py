@@ -1,0 +1,162 @@
+"""Laws of every stage, written once: they hold for each file in the folder, today's and tomorrow's."""
+
+import dataclasses
+import json
+import pickle
+import random
+import typing
+from typing import Any
+
+import pytest
+
+from pipeline import stages
+from pipeline.contract.config import build, field_docs, resolved
+from pipeline.contract.errors import MissingAssetError
+from pipeline.contract.schema import json_schema
+from pipeline.document import Document, Drop, QualityStage, Stage
+
+REQUIRED: dict[str, dict[str, Any]] = {
+    "datatrove": {"class_": "datatrove.pipeline.filters.RegexFilter", "args": {"regex_exp": "lorem ipsum"}},
+}
+"""Arguments of the stages that cannot do without."""
+
+PROSE = (
+    "The river rose in the night, and by morning the lower meadows were under water.\n"
+    "Nobody in the village had seen it come so fast; the old people said that it had been worse in their youth.\n"
+    "[1] Write to the keeper at keeper@village.example or call the mill, if you have to cross before the weekend.\n"
+)
+TEXTS = {
+    "empty": "",
+    "blank": " \n\t\n",
+    "one": "a",
+    "prose": PROSE + "It did not rain again. Was that all? It was. They went home with the carts.",
+    "repeated": PROSE * 6,
+    "list": "\n".join(f"- item {n}" for n in range(40)),
+    "code": "function main() {\n  return lorem ipsum dolor sit;\n}\n" * 4,
+    "german": "Der Fluss stieg in der Nacht, und am Morgen standen die Wiesen unter Wasser. " * 8,
+    "chinese": "夜里河水上涨，到了早晨，低处的草地都淹没了。村里没有人见过它来得这么快。" * 6,
+    "symbols": "!!! ### ... \u2026 $$$ " * 20,
+    "hostile": "a\0b \ud800 \u202e\ufeff <b>&amp;</b> " + "x" * 3000 + " 192.0.2.1 4111 1111 1111 1111",
+}
+
+
+def page(number: int, text: str) -> Document:
+    """A page that has this text and, around it, the HTML it came from."""
+    paragraphs = "".join(f"<p>{line}</p>" for line in text.split("\n"))
+    html = f"<html><head><title>Page {number}</title></head><body><article>{paragraphs}</article></body></html>"
+    url = f"https://site{number}.example/page"
+    return Document(id=f"doc-{number}", url=url, html=html, text=text, language="en", language_score=0.9)
+
+
+def pages() -> list[Document]:
+    """One page for each text, without features of an earlier call."""
+    return [page(number, text) for number, text in enumerate(TEXTS.values())]
+
+
+def make(name: str) -> Any:
+    """The stage with its default arguments."""
+    return stages.load(name)(**REQUIRED.get(name, {}))
+
+
+def answers(stage: Any, docs: list[Document]) -> dict[str, Document | Drop]:
+    """What the stage says of each page, by id; skips where it needs an asset that is not on this machine."""
+    try:
+        return {doc.id: stage(doc) for doc in docs}
+    except MissingAssetError as error:
+        pytest.skip(str(error))
+
+
+ALL = stages.names()
+QUALITY = [name for name in ALL if hasattr(stages.load(name), "SIGNALS")]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_stage_is_a_frozen_dataclass_with_documented_fields(name: str) -> None:
+    cls = stages.load(name)
+    assert stages.name_of(cls) == name
+    assert isinstance(make(name), Stage)
+    assert cls.__doc__
+    assert {field.name for field in dataclasses.fields(cls)} == set(field_docs(cls))
+    if dataclasses.fields(cls):
+        with pytest.raises((dataclasses.FrozenInstanceError, TypeError)):
+            setattr(make(name), dataclasses.fields(cls)[0].name, None)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_stage_survives_its_config_and_its_schema(name: str) -> None:
+    stage = make(name)
+    schema = json_schema(type(stage))
+    assert json.loads(json.dumps(schema)) == schema
+    tree = json.loads(json.dumps(resolved(stage)))
+    assert set(tree) == set(schema["properties"])
+    assert build(type(stage), tree, name) == stage
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_stage_answers_with_a_document_or_a_named_drop(name: str) -> None:
+    for answer in answers(make(name), pages()).values():
+        assert isinstance(answer, Document | Drop)
+        if isinstance(answer, Drop):
+            assert answer.reason.isidentifier()
+            assert answer.reason == answer.reason.lower()
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_stage_forgets_the_documents_before(name: str) -> None:
+    forward = answers(make(name), pages())
+    shuffled = pages()
+    random.Random(17).shuffle(shuffled)
+    assert answers(make(name), pages()[::-1]) == forward
+    assert answers(make(name), shuffled) == forward
+    assert {doc.id: make(name)(doc) for doc in pages()} == forward
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_stage_answers_the_same_after_a_journey_to_another_process(name: str) -> None:
+    stage = make(name)
+    before = answers(stage, pages())
+    packed = pickle.dumps(stage)
+    assert len(packed) < 20_000
+    copy = pickle.loads(packed)
+    assert copy == stage
+    assert answers(copy, pages()) == before
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_stage_leaves_its_document_as_it_was(name: str) -> None:
+    docs = pages()
+    answers(make(name), docs)
+    assert docs == pages()
+
+
+@pytest.mark.parametrize("name", QUALITY)
+def test_a_verdict_follows_from_the_signals_alone(name: str) -> None:
+    stage = make(name)
+    assert isinstance(stage, QualityStage)
+    for doc in pages():
+        measured = stage.measure(doc)
+        values = measured.signals[name]
+        assert tuple(values) == stage.SIGNALS
+        assert all(type(value) is float for value in values.values())
+        stored = json.loads(json.dumps(dict(values)))
+        assert stage(doc) == (stage.judge(stored) or measured)
+
+
+@pytest.mark.parametrize("name", QUALITY)
+def test_signals_do_not_depend_on_the_limits(name: str) -> None:
+    stage = make(name)
+    rules = getattr(stage, "RULES", ())
+    assert {rule.signal for rule in rules} <= set(stage.SIGNALS)
+    off = dataclasses.replace(stage, **{rule.limit: None for rule in rules})
+    for doc in pages():
+        assert off.measure(doc).signals[name] == stage.measure(doc).signals[name]
+        drop = off.judge(off.measure(doc).signals[name])
+        assert drop is None or drop.reason == "empty"
+
+
+@pytest.mark.parametrize("name", QUALITY)
+def test_each_limit_can_be_turned_off(name: str) -> None:
+    cls = stages.load(name)
+    hints = typing.get_type_hints(cls)
+    for rule in cls.RULES:
+        assert type(None) in typing.get_args(hints[rule.limit])
