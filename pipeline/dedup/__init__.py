@@ -1,1 +1,11 @@
-"""Shingles, MinHash, bands and components: arrays in, arrays out."""
+"""Duplicates among more documents than fit any memory: arrays and paths in, arrays and files out.
+
+    texts -> shingles -> minhash     what is compared: 64-bit hashes of word n-grams, their minima, bands and sketches
+    signing -> arrayfile             what is stored of a group of documents, any slice of which can be read
+    runs -> edges -> pairs           sorted runs of hashes, read together by range: who shares one with whom
+    components (unionfind | stars)   who is connected, in memory or on disk
+    choose                           which member of each cluster stays
+    plan                             the S-curve and the resources, beforehand
+
+`steps/s3_dedup.py` makes tasks of them.
+"""

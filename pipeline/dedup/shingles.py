@@ -59,8 +59,8 @@ class Shingled:
 def shingle(texts: Sequence[str], n: int = 5) -> Shingled:
     """Shingles and digests of `texts`.
 
-    A shingle is the hash of `n` consecutive normalized words. Equal words in equal order have equal shingles on every
-    machine and in every version. Two different runs share a 64-bit hash with a probability of about 2**-57.
+    A shingle is the 64-bit hash of `n` consecutive normalized words. Equal words in equal order have equal shingles on
+    every machine and in every version. It is no cryptographic hash: words of 2,000 characters can be made to collide.
     """
     parts = [_shingle_batch(batch, n) for batch in _batches(texts)]
     if not parts:
