@@ -72,8 +72,8 @@ class Transformer(nn.Module):
             targets: the id after each token, int64 (B, T); IGNORE where nothing is to be learned.
             document_ids: int (B, T), equal for tokens of one document, documents in a row; tokens then see their own
                 document alone. None: all earlier tokens.
-            positions: int64 (T,) or (B, T). None: from 0, in the cache after what it holds, and for learned positions
-                from 0 in each document.
+            positions: int64 (T,) or (B, T). None: from 0, with `document_ids` from 0 in each document, with `cache`
+                after what it holds.
             cache: keys and values of the tokens before; it is extended by these.
             loss_chunk: with `targets`, tokens whose logits exist at one time. None: all.
 
@@ -105,8 +105,7 @@ class Transformer(nn.Module):
         steps = torch.arange(tokens.shape[1], device=tokens.device)
         if cache is not None:
             return cache.lengths[:, None] + steps
-        # Rotary positions are relative: only learned ones must start again in each document.
-        return steps if document_ids is None or self.positions is None else positions_in_documents(document_ids)
+        return steps if document_ids is None else positions_in_documents(document_ids)
 
     def _nats(self, x: Tensor, weight: Tensor, targets: Tensor, chunk: int | None) -> Tensor:
         """Loss of each target; in chunks the logits are computed again in the backward pass (2DV FLOPs a token)."""

@@ -1,0 +1,269 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from training.config import ModelConfig
+from training.model import (
+    IGNORE,
+    KVCache,
+    attend,
+    dense_document_mask,
+    flex_document_mask,
+    flops_per_token,
+    head_nats,
+    initial_value,
+    new_model,
+    parameter_count,
+    positions_in_documents,
+    rotary,
+    rotate,
+)
+
+FAMILIES = ({"type": "llama", "kv_heads": 2}, {"type": "llama", "tied": False}, {"type": "gpt2"})
+GPT2 = ModelConfig(type="gpt2", vocabulary_size=50_257)
+LLAMA_8B = ModelConfig(
+    vocabulary_size=128_256,
+    context_length=8192,
+    layers=32,
+    width=4096,
+    heads=32,
+    kv_heads=8,
+    mlp_width=14_336,
+    tied=False,
+)
+
+
+@pytest.fixture(params=FAMILIES, ids=["llama", "untied", "gpt2"])
+def model(request, random_model):
+    return random_model(**request.param).double()
+
+
+def some_tokens(batch, length):
+    return torch.randint(0, 263, (batch, length), generator=torch.Generator().manual_seed(1))
+
+
+def test_a_token_sees_none_after_it(model):
+    tokens = some_tokens(1, 20)
+    changed = tokens.clone()
+    changed[0, 12] = (tokens[0, 12] + 1) % 263
+    before, after = model(tokens), model(changed)
+    assert torch.equal(before[:, :12], after[:, :12])
+    assert not torch.allclose(before[:, 12], after[:, 12])
+
+
+def test_packed_documents_with_a_mask_are_documents_apart(model):
+    tokens = some_tokens(1, 40)
+    ids = torch.tensor([[3] * 11 + [4] * 1 + [7] * 28])
+    packed = model(tokens, document_ids=ids)
+    for start, stop in ((0, 11), (11, 12), (12, 40)):
+        apart = model(tokens[:, start:stop])
+        assert (packed[:, start:stop] - apart).abs().max() < 1e-12
+    unmasked = model(tokens)
+    assert (unmasked[:, 12:] - packed[:, 12:]).abs().max() > 0.1
+
+
+def test_keys_and_values_can_be_cached(model):
+    tokens = some_tokens(2, 30)
+    cache = KVCache.empty(model.config, 2, 30, model.embed.weight)
+    parts = [model(tokens[:, start:stop], cache=cache) for start, stop in ((0, 13), (13, 14), (14, 22), (22, 30))]
+    assert (torch.cat(parts, dim=1) - model(tokens)).abs().max() < 1e-12
+
+
+def test_cached_rows_may_differ_in_length(model):
+    tokens = some_tokens(2, 20)
+    cache = KVCache.empty(model.config, 2, 25, model.embed.weight)
+    model(tokens, cache=cache)  # of the second row only the first 9 are meant
+    cache.rewind(torch.tensor([20, 9]))
+    following = some_tokens(2, 5)
+    found = model(following, cache=cache)
+    for row, length in ((0, 20), (1, 9)):
+        whole = torch.cat([tokens[row, :length], following[row]])[None]
+        assert (found[row] - model(whole)[0, length:]).abs().max() < 1e-12
+
+
+def test_a_cache_has_no_room_beyond_its_capacity(random_model):
+    model = random_model()
+    cache = KVCache.empty(model.config, 1, 10, model.embed.weight)
+    model(some_tokens(1, 10), cache=cache)
+    with pytest.raises(ValueError, match="room for 10 tokens, asked to hold 11"):
+        model(some_tokens(1, 1), cache=cache)
+
+
+def test_a_cache_takes_no_document_ids(random_model):
+    model = random_model()
+    cache = KVCache.empty(model.config, 1, 10, model.embed.weight)
+    with pytest.raises(ValueError, match="document_ids cannot be given"):
+        model(some_tokens(1, 4), cache=cache, document_ids=torch.zeros(1, 4))
+
+
+def test_the_loss_is_the_cross_entropy_of_the_logits(model):
+    tokens, targets = some_tokens(2, 16), some_tokens(2, 17)[:, 1:].clone()
+    targets[0, 3:7] = IGNORE
+    nats = model(tokens, targets=targets)
+    expected = F.cross_entropy(model(tokens).flatten(0, 1).float(), targets.flatten(), reduction="none").view(2, 16)
+    assert torch.allclose(nats, expected, atol=1e-5)
+    assert nats.dtype == torch.float32
+    assert (nats[0, 3:7] == 0).all()
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 32, 100])
+def test_the_loss_in_chunks_is_the_same_with_the_same_gradient(random_model, chunk):
+    model = random_model(kv_heads=1).requires_grad_(True)
+    tokens, targets = some_tokens(2, 16), some_tokens(2, 16).roll(-1, 1)
+    found = []
+    for loss_chunk in (None, chunk):
+        model.zero_grad()
+        nats = model(tokens, targets=targets, loss_chunk=loss_chunk)
+        nats.sum().backward()
+        found.append((nats.detach(), model.embed.weight.grad))
+    assert torch.allclose(found[0][0], found[1][0], atol=1e-5)
+    assert torch.allclose(found[0][1], found[1][1], atol=1e-4)
+
+
+def test_padding_of_the_vocabulary_takes_no_part(random_model):
+    model = random_model(vocabulary_size=263, tied=False)
+    tokens = some_tokens(1, 8)
+    assert model.embed.weight.shape[0] == model.head.weight.shape[0] == 320
+    before = model(tokens), model(tokens, targets=tokens)
+    with torch.no_grad():
+        model.head.weight[263:] = 1e4
+    after = model(tokens), model(tokens, targets=tokens)
+    assert before[0].shape == (1, 8, 263)
+    assert torch.equal(before[0], after[0])
+    assert torch.equal(before[1], after[1])
+
+
+@pytest.mark.parametrize(("size", "padded"), [(1, 64), (64, 64), (65, 128), (50_257, 50_304)])
+def test_the_vocabulary_is_padded_to_a_multiple_of_64(size, padded):
+    assert ModelConfig(vocabulary_size=size).padded_vocabulary == padded
+
+
+def test_fewer_key_heads_are_shared_by_the_query_heads(random_model):
+    grouped = random_model(heads=4, kv_heads=2)
+    full = random_model(heads=4)
+    weights = grouped.state_dict()
+    for name in list(weights):
+        if ".attention.k." in name or ".attention.v." in name:
+            weights[name] = weights[name].unflatten(0, (2, 8)).repeat_interleave(2, dim=0).flatten(0, 1)
+    full.load_state_dict(weights)
+    tokens = some_tokens(2, 12)
+    assert torch.allclose(grouped(tokens), full(tokens), atol=1e-5)
+
+
+def test_rotation_depends_on_the_distance_alone():
+    config = ModelConfig(width=16, heads=2)
+    q, k = torch.randn(2, 1, 1, 1, 8, generator=torch.Generator().manual_seed(1)).double()
+    products = []
+    for first, second in ((0, 5), (100, 105)):
+        turned = [rotate(x, rotary(torch.tensor([at]), config)) for x, at in ((q, first), (k, second))]
+        products.append((turned[0] * turned[1]).sum().item())
+    assert products[0] == pytest.approx(products[1], abs=1e-4)
+    assert rotate(q, rotary(torch.tensor([5]), config)).norm() == pytest.approx(q.norm().item(), abs=1e-5)
+
+
+def test_rotation_pairs_the_halves():
+    """Position 1, pair 0 of (x0, x2): turned by 1 radian, the layout of Hugging Face's checkpoints."""
+    config = ModelConfig(width=4, heads=1)
+    turned = rotate(torch.tensor([[[[1.0, 0.0, 0.0, 0.0]]]]), rotary(torch.tensor([1]), config))
+    assert torch.allclose(turned, torch.tensor([[[[0.5403, 0.0, 0.8415, 0.0]]]]), atol=1e-4)
+
+
+def test_positions_start_again_in_each_document():
+    ids = torch.tensor([[5, 5, 5, 9, 9, 2], [0, 1, 1, 1, 1, 1]])
+    assert positions_in_documents(ids).tolist() == [[0, 1, 2, 0, 1, 0], [0, 0, 1, 2, 3, 4]]
+
+
+def test_initial_values_depend_on_seed_and_name_alone():
+    config = ModelConfig(vocabulary_size=100, layers=2, width=64, heads=2)
+    shape = torch.Size([64, 64])
+    again = initial_value("blocks.0.attention.q.weight", shape, config, 1)
+    assert torch.equal(again, initial_value("blocks.0.attention.q.weight", shape, config, 1))
+    assert not torch.equal(again, initial_value("blocks.1.attention.q.weight", shape, config, 1))
+    assert not torch.equal(again, initial_value("blocks.0.attention.q.weight", shape, config, 2))
+
+
+@pytest.mark.parametrize(
+    ("name", "std"),
+    [
+        ("blocks.0.attention.q.weight", 0.02),
+        ("blocks.0.attention.o.weight", 0.005),
+        ("blocks.3.mlp.down.weight", 0.005),
+        ("positions.weight", 0.01),
+        ("head.weight", 0.02),
+    ],
+)
+def test_initial_spread(name, std):
+    config = ModelConfig(vocabulary_size=512, layers=8, width=64, heads=2)
+    assert initial_value(name, torch.Size([512, 64]), config, 1).std().item() == pytest.approx(std, rel=0.03)
+
+
+def test_norms_start_at_one_and_biases_and_padding_at_zero():
+    model = new_model(ModelConfig(type="gpt2", vocabulary_size=70, layers=1, width=32, heads=2), seed=1)
+    assert (model.blocks[0].mlp_norm.weight == 1).all()
+    assert (model.blocks[0].mlp_norm.bias == 0).all()
+    assert (model.blocks[0].mlp.up.bias == 0).all()
+    assert (model.embed.weight[70:] == 0).all()
+    assert (model.embed.weight[:70] != 0).all()
+
+
+def test_a_new_model_guesses_evenly():
+    config = ModelConfig(vocabulary_size=512, layers=4, width=64, heads=4)
+    tokens = torch.randint(0, 512, (4, 64), generator=torch.Generator().manual_seed(1))
+    nats = new_model(config, seed=1)(tokens, targets=tokens.roll(-1, 1))
+    assert nats.mean().item() == pytest.approx(6.238, abs=0.05)  # ln 512
+
+
+def test_parameters_of_the_published_shapes():
+    assert parameter_count(GPT2) == 124_439_808
+    assert parameter_count(LLAMA_8B) == 8_030_261_248
+    assert parameter_count(GPT2, embeddings=False) == 85_056_000
+
+
+def test_operations_per_token():
+    assert flops_per_token(GPT2, 1024) == 6 * (84_934_656 + 38_597_376) + 12 * 12 * 768 * 1024
+    assert flops_per_token(LLAMA_8B, 8192) == pytest.approx(5.79e10, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"width": 100, "heads": 12}, r"width: must be a multiple of heads \(12\), got 100"),
+        ({"heads": 12, "kv_heads": 5}, r"kv_heads: must divide heads \(12\), got 5"),
+        ({"head_width": 63}, "head_width: rotary positions need an even size, got 63"),
+        ({"layers": 0}, "layers: must be at least 1, got 0"),
+        ({"norm_epsilon": 0.0}, "norm_epsilon: must be above 0, got 0.0"),
+    ],
+)
+def test_impossible_shapes(fields, problem):
+    with pytest.raises(ValueError, match=problem):
+        ModelConfig(**fields)
+
+
+def test_a_model_needs_its_vocabulary():
+    with pytest.raises(ValueError, match="vocabulary_size: is null"):
+        new_model(ModelConfig(), seed=1)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="FlexAttention has a backward pass on a GPU only")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_flex_attention_is_masked_attention(dtype):
+    generator = torch.Generator().manual_seed(1)
+    q, k, v = (torch.randn(2, heads, 300, 64, generator=generator).to("cuda", dtype) for heads in (8, 2, 2))
+    ids = torch.randint(0, 5, (2, 300), generator=generator).sort(dim=1).values.cuda()
+    upstream = torch.randn(2, 8, 300, 64, generator=generator).to("cuda", dtype)
+    found = []
+    for mask, inputs in (
+        (flex_document_mask(ids), [x.clone().requires_grad_() for x in (q, k, v)]),
+        (dense_document_mask(ids), [x.double().requires_grad_() for x in (q, k, v)]),
+    ):
+        y = attend(*inputs, mask)
+        y.backward(upstream.to(y.dtype))
+        found.append([y, *(x.grad for x in inputs)])
+    limit = 2e-2 if dtype == torch.bfloat16 else 2e-3  # TF32 products
+    for flex, reference in zip(*found, strict=True):
+        assert (flex.double() - reference).abs().max() < limit * reference.abs().max()
+
+
+def test_nats_of_a_uniform_head():
+    nats = head_nats(torch.zeros(3, 4), torch.ones(64, 4), torch.tensor([0, 49, IGNORE]), 50)
+    assert nats.tolist() == pytest.approx([3.912, 3.912, 0.0], abs=1e-3)  # ln 50
