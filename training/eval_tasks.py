@@ -41,6 +41,8 @@ class LocalTask:
     """Items left out as contaminated."""
     chance: float | None
     """Accuracy of guessing; None where answers are not chosen but written."""
+    examples: int
+    """Solved examples that can be put before an item."""
 
 
 def task_names() -> list[str]:
@@ -91,12 +93,19 @@ def load_task(name: str, folder: Path, excluded: Collection[str] = ()) -> LocalT
     if not splits["test"]:
         raise InputError(str(files["test"]), f"has {every} items, of which none is left to score")
     if raw.get("fewshot_split") not in splits:
-        raw.pop("fewshot_split", None)
+        raw["fewshot_split"] = "test"
     key = raw.pop("split_by", None)
     parts = _split(name, splits, key) if key else {name: splits}
-    configs = tuple(_config(part, raw, rows) for part, rows in parts.items())
+    shown = raw["fewshot_split"]
     left = splits["test"]
-    return LocalTask(name, configs, len(left), every - len(left), _chance(left) if chosen else None)
+    return LocalTask(
+        name=name,
+        configs=tuple(_config(part, raw, rows) for part, rows in parts.items()),
+        items=len(left),
+        excluded=every - len(left),
+        chance=_chance(left) if chosen else None,
+        examples=min(len(rows[shown]) for rows in parts.values()) - (shown == "test"),
+    )
 
 
 def _chance(items: Items) -> float:

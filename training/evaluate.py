@@ -78,15 +78,14 @@ def run_eval(path: str | Path, config: EvalConfig, *, console: Console | None = 
         The results, as in the JSON.
 
     Raises:
-        InputError: a checkpoint, file or task that is not there or damaged.
-        ConfigError: `chat` with a model that has no chat format, or a device that is not there.
+        InputError: a checkpoint, file or task that is not there or damaged; `chat` with a model that was not taught it.
+        ConfigError: more solved examples than a task has, or a device that is not there.
     """
     console = console or Console()
     tasks = _tasks(config)
     opened = open_checkpoint(path, config.device)
-    if config.chat and not opened.vocabulary.chat:
-        mend = "fine-tune it first, or leave chat out"
-        raise ConfigError("chat", f"{opened.checkpoint.path} was not taught the chat format", mend=mend)
+    if config.chat:
+        opened.format()  # refuse a base model
     texts = {name: _bits_per_byte(opened, name, config) for name in config.text}
     results = {
         **_about(opened, config),
@@ -108,7 +107,11 @@ def _tasks(config: EvalConfig) -> list[LocalTask]:
     if not folder.is_dir():
         raise InputError(str(folder), "is no folder; it should hold the benchmarks' jsonl files")
     excluded = read_excluded(Path(config.exclude)) if config.exclude else frozenset()
-    return load_tasks(config.tasks, folder, excluded)
+    tasks = load_tasks(config.tasks, folder, excluded)
+    for task in tasks:
+        if (config.fewshot or 0) > task.examples:
+            raise ConfigError("fewshot", f"task '{task.name}' has {task.examples} examples, got {config.fewshot}")
+    return tasks
 
 
 def _default_output(opened: Opened) -> Path:
@@ -140,7 +143,6 @@ def run_tasks(opened: Opened, tasks: Sequence[LocalTask], config: EvalConfig) ->
     """Scores of each task: `acc`, `acc_stderr`, `acc_norm` and so on; items scored and excluded; chance.
 
     Raises:
-        ConfigError: more solved examples are asked for than there are.
         InputError: lm-evaluation-harness is not installed.
     """
     os.environ.setdefault("HF_HUB_OFFLINE", "1")

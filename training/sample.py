@@ -46,7 +46,7 @@ def run_sample(
     written = []
     for number, text in enumerate(prompts):
         if chat:
-            ids = opened.vocabulary.format().prompt([Message("user", text)])
+            ids = opened.format().prompt([Message("user", text)])
         else:
             ids = [opened.vocabulary.end_of_text_id, *opened.vocabulary.encode(text)]
             print(text, end="", file=sink, flush=True)
@@ -105,7 +105,7 @@ def run_chat(
     """
     source, sink = source or sys.stdin, sink or sys.stdout
     opened = open_checkpoint(path, device)
-    opened.vocabulary.format()  # refuse a base model before the first question
+    opened.format()  # refuse a base model before the first question
     terminal = source.isatty() and sink.isatty()
     if terminal:
         print(f"{opened.checkpoint.path}, step {opened.checkpoint.progress.step}. {HELP}", file=sink)
@@ -126,7 +126,7 @@ class Session:
 
     def __init__(self, opened: Opened, sampling: Sampling, system: str | None, sink: TextIO) -> None:
         self._opened, self._sampling, self._sink = opened, sampling, sink
-        self._format = opened.vocabulary.format()
+        self._format = opened.format()
         self._system, self._turns = system, 0
         self.history: list[Message] = []
 

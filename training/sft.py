@@ -31,6 +31,7 @@ from training.loop import Job, Outcome, fit
 from training.model import Transformer, flops_per_token
 from training.optim import Optimizers, build_optimizers
 from training.parallel import World
+from training.preview import preview
 from training.sft_config import SftConfig, load_sft_config
 from training.sft_data import ChatCorpus, ChatData, batches, open_chat
 from training.sparse_head import sparse_head_nats
@@ -139,6 +140,8 @@ def run(inputs: Inputs, world: World) -> Outcome:
         output = Path(config.run.output)
         logs = RunLogs(output, first=progress.step, steps=source.steps, tensorboard=config.run.tensorboard)
         write_json(output / "data.json", facts(inputs))
+        page = preview(inputs.corpus.train.rows, inputs.vocabulary.tokenizer, "What fine-tuning learns")
+        (output / "data.html").write_text(page, encoding="utf-8")
     try:
         start = f"from step {progress.step}" if progress.step else f"from {inputs.parent.path}"
         logs.say(f"{inputs.corpus.describe()}; {start} to {source.steps} on {world.size} x {world.device.type}")

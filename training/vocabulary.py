@@ -74,6 +74,17 @@ class Opened:
     model: Transformer
     vocabulary: Vocabulary
 
+    def format(self) -> ChatFormat:
+        """The chat format.
+
+        Raises:
+            InputError: the model was not taught it.
+        """
+        if not self.vocabulary.chat:
+            problem = "was not taught the chat format: its tokenizer has no chat tokens"
+            raise InputError(str(self.checkpoint.path), problem, mend="fine-tune it first: tokenmill sft CONFIG")
+        return self.vocabulary.format()
+
 
 def open_checkpoint(path: str | Path, device: str = "auto", dtype: torch.dtype | None = None) -> Opened:
     """Load a checkpoint for use.

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pipeline.contract.errors import InputError
-from training.eval_tasks import Items, LocalTask, available, load_task, load_tasks, read_excluded, task_names
+from training.eval_tasks import Items, available, load_task, load_tasks, read_excluded, task_names
 
 GOOD = {"id": "a", "query": "1 + 1 =", "choices": ["2", "3"], "label": 0}
 
@@ -149,5 +149,5 @@ def test_missing_files_and_unknown_tasks_list_what_is_there(tmp_path: Path) -> N
 
 def test_a_name_given_twice_counts_once(tmp_path: Path) -> None:
     write(tmp_path / "arc_easy.jsonl", GOOD)
-    tasks: list[LocalTask] = load_tasks(["arc_easy", "all", "arc_easy"], tmp_path)
+    tasks = load_tasks(["arc_easy", "all", "arc_easy"], tmp_path)
     assert [task.name for task in tasks] == ["arc_easy"]

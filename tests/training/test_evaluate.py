@@ -195,12 +195,19 @@ def test_an_evaluation_from_checkpoint_to_table(
     assert again == results
 
 
+def test_more_examples_than_there_are_is_said(tmp_path: Path) -> None:
+    write(tmp_path / "piqa.jsonl", *[{"query": str(n), "choices": ["b", "c"], "label": 0} for n in range(3)])
+    config = EvalConfig(tasks=("piqa",), tasks_dir=str(tmp_path), fewshot=3)
+    with pytest.raises(ConfigError, match="fewshot: task 'piqa' has 2 examples, got 3"):
+        run_eval(tmp_path, config)
+
+
 def test_chat_needs_a_model_that_was_taught_it(
     random_model: Build, save_parent: Callable[[Transformer], Path], tmp_path: Path
 ) -> None:
     run = save_parent(random_model(vocabulary_size=257))
     write(tmp_path / "piqa.jsonl", {"query": "a", "choices": ["b", "c"], "label": 0})
-    with pytest.raises(ConfigError, match="was not taught the chat format"):
+    with pytest.raises(InputError, match="was not taught the chat format"):
         run_eval(run, EvalConfig(tasks=("piqa",), tasks_dir=str(tmp_path), chat=True, device="cpu"))
 
 
