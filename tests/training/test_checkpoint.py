@@ -1,0 +1,232 @@
+import json
+import os
+import pickle
+
+import pytest
+import torch
+from torch.distributed.checkpoint.metadata import BytesStorageMetadata, Metadata
+
+from pipeline.contract.config import resolved
+from pipeline.contract.errors import InputError, IntegrityError
+from training import checkpoint
+from training.checkpoint import Progress, load_for_inference, load_tensors, load_weights, model_tensors
+from training.config import ModelConfig
+from training.model import new_model
+from training.parallel import World
+from training.safe_reader import read_table
+
+SHAPE = ModelConfig(vocabulary_size=70, context_length=16, layers=2, width=32, heads=2, tied=False)
+HERE = World(device=torch.device("cpu"))
+
+
+@pytest.fixture
+def save(tmp_path, byte_tokenizer):
+    """Saves a model as the checkpoint of a step."""
+
+    def do(model, step=1, **fields):
+        info = {"name": "bytes", "sha256": "0" * 64, "vocabulary_size": 257, "end_of_text_id": 256}
+        return checkpoint.save(
+            tmp_path / "checkpoints", model_tensors(model), Progress(step=step, sequences=8 * step, tokens=64 * step),
+            world=HERE, kind="pretrain", config={"model": resolved(model.config)},
+            tokenizer=byte_tokenizer.to_str().encode(), provenance={"tokenizer": info, "init_from": None}, **fields,
+        )  # fmt: skip
+
+    return do
+
+
+@pytest.mark.parametrize("where", ["", "checkpoints", "checkpoints/step-00000007"])
+def test_a_model_comes_back_from_run_folder_checkpoints_folder_or_checkpoint(save, tmp_path, where):
+    model = new_model(SHAPE, seed=1)
+    save(new_model(SHAPE, seed=2), step=3)
+    save(model, step=7)
+    loaded, tokenizer, config = load_for_inference(tmp_path / where)
+    assert config == SHAPE
+    assert not loaded.training
+    assert tokenizer.encode("hi").ids == [104, 105]
+    for name, value in loaded.state_dict().items():
+        assert torch.equal(value, model.state_dict()[name]), name
+
+
+def test_a_checkpoint_tells_what_it_is(save):
+    path = save(new_model(SHAPE, seed=1), step=7, files={"chat_template.jinja": b"x"})
+    found = checkpoint.read(path, check_hashes=True)
+    assert found.progress == Progress(step=7, sequences=56, tokens=448)
+    assert (found.kind, found.model_config) == ("pretrain", SHAPE)
+    assert found.tokenizer_info.end_of_text_id == 256
+    assert (path / "chat_template.jinja").read_bytes() == b"x"
+
+
+def test_the_newest_is_by_number_not_by_name(save, tmp_path):
+    for step in (2, 10, 100_000_001):
+        save(new_model(SHAPE, seed=1), step=step)
+    assert [checkpoint.read(path).progress.step for path in checkpoint.steps(tmp_path / "checkpoints")] == [
+        2, 10, 100_000_001,
+    ]  # fmt: skip
+
+
+def test_a_killed_save_leaves_the_one_before(save, tmp_path, monkeypatch):
+    """Die (as far as the disk can tell) just before the rename, and before the manifest."""
+    before = new_model(SHAPE, seed=1)
+    save(before, step=1)
+    for dies_at in ("_publish", "write_json"):
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(checkpoint, dies_at, kill)
+            save(new_model(SHAPE, seed=2), step=2)
+    folder = tmp_path / "checkpoints"
+    assert len(list(folder.iterdir())) == 3
+    assert checkpoint.find(tmp_path).name == "step-00000001"
+    loaded, _, _ = load_for_inference(tmp_path)
+    assert torch.equal(loaded.embed.weight, before.embed.weight)
+    checkpoint.tidy(folder, keep=None)
+    assert [path.name for path in folder.iterdir()] == ["step-00000001"]
+
+
+def kill(*_):
+    raise KeyboardInterrupt
+
+
+def test_saving_a_step_again_replaces_it(save):
+    save(new_model(SHAPE, seed=1), step=4)
+    again = new_model(SHAPE, seed=2)
+    loaded, _, _ = load_for_inference(save(again, step=4))
+    assert torch.equal(loaded.embed.weight, again.embed.weight)
+
+
+@pytest.mark.parametrize(
+    ("keep", "every", "left"),
+    [(2, None, [4, 5]), (None, None, [1, 2, 3, 4, 5]), (1, 2, [2, 4, 5]), (9, None, [1, 2, 3, 4, 5])],
+)
+def test_old_checkpoints_go(tmp_path, keep, every, left):
+    for step in range(1, 6):
+        (tmp_path / f"step-{step:08d}" / "state").mkdir(parents=True)
+    checkpoint.tidy(tmp_path, keep=keep, keep_every=every)
+    assert [path.name for path in checkpoint.steps(tmp_path)] == [f"step-{step:08d}" for step in left]
+    assert len(list(tmp_path.iterdir())) == len(left)
+
+
+def test_a_flipped_bit_is_found(save):
+    path = save(new_model(SHAPE, seed=1))
+    part = path / "state" / "__0_0.distcp"
+    content = bytearray(part.read_bytes())
+    content[len(content) // 2] ^= 1
+    part.write_bytes(content)
+    checkpoint.read(path)
+    with pytest.raises(IntegrityError, match=r"__0_0.distcp: sha256 is"):
+        checkpoint.read(path, check_hashes=True)
+
+
+@pytest.mark.parametrize("name", ["state/__0_0.distcp", "config.json", "tokenizer.json", "state/.metadata"])
+def test_missing_and_truncated_files_are_found(save, name):
+    path = save(new_model(SHAPE, seed=1))
+    content = (path / name).read_bytes()
+    (path / name).write_bytes(content[: len(content) // 2])
+    with pytest.raises(InputError, match=r"bytes, checkpoint.json says|is not valid JSON"):
+        checkpoint.read(path)
+    (path / name).unlink()
+    with pytest.raises(InputError, match=r"is missing|cannot be read: No such file"):
+        checkpoint.read(path)
+
+
+def test_no_checkpoint_says_what_to_give(tmp_path):
+    with pytest.raises(InputError, match="holds no checkpoint"):
+        checkpoint.find(tmp_path)
+    with pytest.raises(InputError, match="is not there"):
+        checkpoint.find(tmp_path / "gone")
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        [], {}, {"format_version": 2}, {"format_version": 1, "step": "x"},
+        {"format_version": 1, "kind": "pretrain", "step": 1, "sequences": 1, "tokens": 1, "provenance": [], "files": 5},
+    ],
+)  # fmt: skip
+def test_a_strange_manifest_is_refused(save, manifest):
+    path = save(new_model(SHAPE, seed=1))
+    (path / "checkpoint.json").write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match=r"is not a checkpoint's|has format version 2"):
+        checkpoint.read(path)
+
+
+def test_a_manifest_cannot_point_outside(save):
+    path = save(new_model(SHAPE, seed=1))
+    manifest = json.loads((path / "checkpoint.json").read_text())
+    manifest["files"]["../../secret"] = {"bytes": 1, "sha256": ""}
+    (path / "checkpoint.json").write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match="names a file outside the checkpoint"):
+        checkpoint.read(path)
+
+
+class Evil:
+    """Runs a command when it is unpickled."""
+
+    def __init__(self, marker):
+        self.marker = marker
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.marker}",)
+
+
+def test_a_hostile_table_of_contents_runs_nothing(save, tmp_path):
+    path, marker = save(new_model(SHAPE, seed=1)), tmp_path / "ran"
+    (path / "state" / ".metadata").write_bytes(pickle.dumps(Evil(marker)))
+    with pytest.raises(InputError, match=r"asks for (posix|os).system, which no checkpoint needs"):
+        load_tensors(path, model_tensors(new_model(SHAPE, seed=2)))
+    assert not marker.exists()
+
+
+def test_pickled_entries_are_never_loaded(save):
+    path = save(new_model(SHAPE, seed=1))
+    table = read_table(path / "state")
+    table.state_dict_metadata["model.embed.weight"] = BytesStorageMetadata()
+    (path / "state" / ".metadata").write_bytes(pickle.dumps(table))
+    with pytest.raises(InputError, match="asks for .*BytesStorageMetadata, which no checkpoint needs"):
+        load_tensors(path, model_tensors(new_model(SHAPE, seed=2)))
+
+
+def test_parts_are_read_from_their_folder_alone(save):
+    path = save(new_model(SHAPE, seed=1))
+    table = read_table(path / "state")
+    next(iter(table.storage_data.values())).relative_path = "../../elsewhere.distcp"
+    (path / "state" / ".metadata").write_bytes(pickle.dumps(table))
+    with pytest.raises(InputError, match="points outside its folder"):
+        read_table(path / "state")
+
+
+@pytest.mark.parametrize("content", [b"", b"junk", pickle.dumps({"a": 1}), pickle.dumps(Metadata({}, None, None))])
+def test_a_damaged_table_of_contents_is_an_input_error(tmp_path, content):
+    (tmp_path / ".metadata").write_bytes(content)
+    with pytest.raises(InputError, match="is no table of contents of a checkpoint"):
+        read_table(tmp_path)
+
+
+def test_another_shape_is_refused_by_name(save):
+    path = save(new_model(SHAPE, seed=1))
+    wider = ModelConfig(vocabulary_size=70, context_length=16, layers=2, width=64, heads=2, tied=False)
+    with pytest.raises(InputError, match=r"'model.embed.weight' is \(128, 32\), not \(128, 64\)"):
+        load_tensors(path, model_tensors(new_model(wider, seed=1)))
+    deeper = ModelConfig(vocabulary_size=70, context_length=16, layers=3, width=32, heads=2, tied=False)
+    with pytest.raises(InputError, match=r"has no tensor 'model.blocks.2.attention_norm.weight'"):
+        load_tensors(path, model_tensors(new_model(deeper, seed=1)))
+
+
+@pytest.mark.parametrize("wanted", [70, 75, 200])
+def test_a_vocabulary_can_grow(save, wanted):
+    parent = new_model(SHAPE, seed=1)
+    path = save(parent)
+    child = new_model(ModelConfig(**{**resolved(SHAPE), "vocabulary_size": wanted}), seed=2)
+    load_weights(path, child)
+    for before, after in ((parent.embed, child.embed), (parent.head, child.head)):
+        assert torch.equal(after.weight[:70], before.weight[:70])
+        if wanted > 70:
+            mean = before.weight[:70].mean(dim=0).expand(wanted - 70, -1)
+            assert torch.allclose(after.weight[70:wanted], mean, atol=1e-7)
+        assert (after.weight[wanted:] == 0).all()
+    assert torch.equal(child.blocks[1].mlp.up.weight, parent.blocks[1].mlp.up.weight)
+
+
+def test_a_vocabulary_cannot_shrink(save):
+    path = save(new_model(SHAPE, seed=1))
+    child = new_model(ModelConfig(**{**resolved(SHAPE), "vocabulary_size": 69}), seed=2)
+    with pytest.raises(InputError, match="has a vocabulary of 70; the model's is smaller, 69"):
+        load_weights(path, child)
