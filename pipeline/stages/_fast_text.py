@@ -10,7 +10,7 @@ import html
 import itertools
 import re
 import statistics
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 MAX_LINK_SHARE = 1 / 3
@@ -44,8 +44,8 @@ class FastText:
     """The lines kept."""
     main_size: int
     """All that Resiliparse takes for main content."""
-    crude_size: int
-    """All visible text of the page."""
+    crude_size: Callable[[], int]
+    """All visible text of the page; a call, because it costs as much as parsing the page did."""
 
     @property
     def text(self) -> str:
@@ -77,7 +77,6 @@ def read(page: str) -> FastText:
     from resiliparse.parse.html import HTMLTree
 
     tree = HTMLTree.parse(page)
-    crude = extract_plain_text(tree, preserve_formatting=False, alt_texts=False)
     markup = extract_plain_text(
         tree,
         main_content=True,
@@ -88,7 +87,11 @@ def read(page: str) -> FastText:
         skip_elements=SKIPPED_ELEMENTS,
     )
     lines = list(_lines(markup))
-    return FastText(tuple(_clean(lines)), main_size=sum(line.size for line in lines), crude_size=size(crude))
+
+    def crude_size() -> int:
+        return size(extract_plain_text(tree, preserve_formatting=False, alt_texts=False))
+
+    return FastText(tuple(_clean(lines)), main_size=sum(line.size for line in lines), crude_size=crude_size)
 
 
 def size(text: str) -> int:

@@ -79,7 +79,7 @@ def test_sizes_of_a_page() -> None:
     )
     assert read.kept_size == len("Skip to content") + 2 * len(PROSE)
     assert read.main_size == len("Skip to content") + 2 * len(PROSE) + len("Tags")
-    assert read.crude_size == len(f"Skip to content {PROSE} {PROSE} Tags")
+    assert read.crude_size() == len(f"Skip to content {PROSE} {PROSE} Tags")
     assert read.median_line == len(PROSE)
     assert read.repeated_lines == 1
     assert read.longest_short_run == 1
