@@ -180,7 +180,7 @@ def test_pickled_entries_are_never_loaded(save):
     table = read_table(path / "state")
     table.state_dict_metadata["model.embed.weight"] = BytesStorageMetadata()
     (path / "state" / ".metadata").write_bytes(pickle.dumps(table))
-    with pytest.raises(InputError, match="asks for .*BytesStorageMetadata, which no checkpoint needs"):
+    with pytest.raises(InputError, match=r"asks for .*BytesStorageMetadata, which no checkpoint needs"):
         load_tensors(path, model_tensors(new_model(SHAPE, seed=2)))
 
 

@@ -23,7 +23,7 @@ def test_the_tokenizer_beside_the_shards_is_the_default(tmp_path):
 
 def test_another_tokenizer_is_refused(tmp_path):
     (tmp_path / "tokenizer.json").write_bytes(b"one")
-    with pytest.raises(InputError, match="is not the tokenizer the shards in .* were made with"):
+    with pytest.raises(InputError, match=r"is not the tokenizer the shards in .* were made with"):
         read_tokenizer(None, tmp_path, info_of(b"two"))
 
 
@@ -34,7 +34,7 @@ def test_a_missing_tokenizer_says_what_to_set(tmp_path):
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"\xff\xfe", b'{"version": "9"}'])
 def test_what_is_no_tokenizer_is_refused(content):
-    with pytest.raises(InputError, match="here: is not a tokenizer.json"):
+    with pytest.raises(InputError, match=r"here: is not a tokenizer\.json"):
         parse_tokenizer(content, "here")
 
 
