@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -12,7 +12,7 @@ from tokenizers.decoders import DecodeStream
 from pipeline.contract.errors import ConfigError
 from training.chat import Message
 from training.generate import Sampling, stream
-from training.vocabulary import Opened, open_checkpoint
+from training.vocabulary import Opened, Vocabulary, open_checkpoint
 
 HELP = "/system TEXT sets the system message, /reset forgets the conversation, /quit (or Ctrl-D) ends it"
 
@@ -64,12 +64,17 @@ def reply(opened: Opened, ids: Sequence[int], sampling: Sampling) -> Iterator[st
     context = opened.model.config.context_length
     if len(ids) >= context:
         raise ConfigError("prompt", f"has {len(ids)} tokens; the model's context takes {context - 1}")
-    stop = opened.vocabulary.stop_ids
+    steps = stream(opened.model, [ids], sampling, stop=opened.vocabulary.stop_ids)
+    return pieces(opened.vocabulary, (token for (token,) in steps if token is not None))
+
+
+def pieces(vocabulary: Vocabulary, tokens: Iterable[int]) -> Iterator[str]:
+    """The text of `tokens` up to a stop id; a character is held back until all its bytes are there."""
     decoder = DecodeStream(skip_special_tokens=True)
-    for (token,) in stream(opened.model, [ids], sampling, stop=stop):
-        if token is None or token in stop:
+    for token in tokens:
+        if token in vocabulary.stop_ids:
             return
-        if piece := decoder.step(opened.vocabulary.tokenizer, token):
+        if piece := decoder.step(vocabulary.tokenizer, token):
             yield piece
 
 
@@ -147,12 +152,8 @@ class Session:
             self._answer(line)
 
     def _answer(self, text: str) -> None:
-        self.history.append(Message("user", text))
-        try:
-            ids = self._prompt()
-        except ConfigError:
-            self.history.pop()
-            raise
+        history = [*self.history, Message("user", text)]
+        ids = self._prompt(history)
         sampling = dataclasses.replace(self._sampling, seed=self._sampling.seed + self._turns)
         said = ""
         with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C ends a reply, not the conversation
@@ -160,21 +161,19 @@ class Session:
                 said += piece
                 print(piece, end="", file=self._sink, flush=True)
         print(file=self._sink, flush=True)
-        self.history.append(Message("assistant", said))
+        self.history = [*history, Message("assistant", said)]
         self._turns += 1
 
-    def _prompt(self) -> list[int]:
-        """The conversation as ids; its oldest turns are forgotten where there would be no room for a reply."""
+    def _prompt(self, history: list[Message]) -> list[int]:
+        """The conversation as ids; the oldest turns leave `history` where there would be no room for a reply."""
         context = self._opened.model.config.context_length
         room = min(self._sampling.max_tokens, context // 4)
-        while True:
-            start = [Message("system", self._system)] if self._system else []
-            ids = self._format.prompt([*start, *self.history])
-            if len(ids) + room <= context:
-                return ids
-            if len(self.history) == 1:
+        start = [Message("system", self._system)] if self._system else []
+        while len(ids := self._format.prompt([*start, *history])) + room > context:
+            if len(history) == 1:
                 raise ConfigError("message", f"leaves no room for a reply: {len(ids)} tokens of {context}")
-            del self.history[:2]
+            del history[:2]
+        return ids
 
 
 def _lines(source: TextIO, sink: TextIO, terminal: bool) -> Iterator[str]:
