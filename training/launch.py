@@ -21,6 +21,9 @@ from training import pretrain
 from training.config import load_config
 from training.parallel import LAUNCHER
 
+SETTLE_SECONDS = 5.0
+"""How long the other processes have to end by themselves after one failed."""
+
 
 def launch(config_path: str | Path, overrides: Sequence[str] = (), nproc: int | None = None) -> int:
     """Pretrain with `nproc` processes on this machine; returns the exit code.
@@ -118,9 +121,9 @@ class Group:
                 return 0
             time.sleep(0.05)
 
-    def _settle(self, seconds: float = 5.0) -> None:
+    def _settle(self) -> None:
         """Give the others a moment: what stopped one often stops them all, with a message worth reading."""
-        until = time.monotonic() + seconds
+        until = time.monotonic() + SETTLE_SECONDS
         while time.monotonic() < until and any(member.poll() is None for member in self._members):
             time.sleep(0.05)
 

@@ -1,0 +1,23 @@
+"""Run by test_distributed.py as several processes: pretrains with each config of a JSON list, one after another.
+
+Started once for all cases: most of a launch is imports.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from pipeline.contract.config import build
+from training import parallel, pretrain
+from training.config import ParallelConfig, PretrainConfig
+
+
+def main() -> None:
+    world = parallel.start(ParallelConfig(device="cpu"))
+    for tree in json.loads(Path(sys.argv[1]).read_text()):
+        pretrain.run(pretrain.open_inputs(build(PretrainConfig, tree, "ranks")), world)
+
+
+if __name__ == "__main__":
+    main()
+    parallel.leave(0)
