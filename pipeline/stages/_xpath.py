@@ -22,7 +22,7 @@ Test = Callable[[Element], bool]
 ValueTest = Callable[[str], bool]
 _First = Literal["in all", "in its parent"] | None
 
-REMEMBERED = 50_000
+REMEMBERED = 4_000
 """Values an expression remembers for each attribute, so that memory stays bounded over any number of pages."""
 REMEMBERED_CHARS = 200
 """A longer value is tested anew each time it is met."""
