@@ -94,7 +94,7 @@ def start_two(folder, trees):
 @pytest.mark.parametrize("case", CASES)
 def test_two_processes_learn_what_one_does(runs, case):
     one, two = rows(runs / "one" / case), rows(runs / "two" / case)
-    limit = 2e-2 if case == "muon" else 1e-5  # Muon multiplies in bfloat16, where a last bit of a gradient shows
+    limit = 2e-3 if case == "muon" else 1e-5  # Muon multiplies in bfloat16, where a last bit of a gradient shows
     assert list(two.values()) == pytest.approx(list(one.values()), abs=limit)
     for name in ("gradient_norm", "validation_loss", "bits_per_byte", "tokens"):
         first, second = rows(runs / "one" / case, name), rows(runs / "two" / case, name)
