@@ -1,9 +1,9 @@
 """WARC (and WET, WAT, ARC) files as Records, with FastWARC where the file is sound and with care where it is not.
 
-FastWARC decodes gzip nearly twice as fast as zlib, but stops at the first odd byte and takes wrong lengths at their
-word. So it reads ahead of what is handed out: a record leaves here only once the next one has been found at its own
-member, and where anything disagrees `careful.py` reads on from that record, until a sound one comes. Which of the two
-read a record never shows in it.
+FastWARC decodes gzip nearly twice as fast as zlib, but stops at the first odd byte, takes wrong lengths at their word
+and smooths over headers. So it reads one record ahead of what is handed out: a record leaves here only once its bytes
+add up to those of its member and the next one has been found behind it. Where anything disagrees `careful.py` reads on
+from that record, until a sound one comes. Which of the two read a record never shows in it.
 """
 
 import datetime
@@ -30,7 +30,7 @@ MAX_BODY = 1 << 26
 _HEAD_ROOM = 1 << 18  # a block may be this much longer than its body
 _DUMP = re.compile(r"CC-(?:MAIN|NEWS)-\d{4}-\d{2}(?!\d)")
 _KINDS: dict[bytes, Kind] = {b"response": "response", b"conversion": "conversion"}
-_UNKNOWN_TYPE = 512  # fastwarc.warc.WarcRecordType.unknown
+_DECODED_STEP = 1 << 16  # GzipReader decodes in such steps, which end where a member ends
 
 
 def read_warc(
@@ -106,20 +106,25 @@ def _read(archive: Archive, start: int, max_block: int) -> Iterator[Found | Gap]
     """Records and gaps by whichever reader fits."""
     fast = archive.codec is GZIP and archive.head is WARC_HEAD
     at: int | None = start
+    wanted = 1  # sound records that the careful reader has to meet before the fast one is tried again
     while at is not None and at < archive.size:
         if fast:
+            before = at
             at = yield from _read_fast(archive.source, at, max_block)
-        if at is not None:
-            at = yield from _read_on(archive, at, max_block, until_intact=fast)
+            wanted = min(2 * wanted, 1024) if at == before else 1
+        at = yield from _read_on(archive, at, max_block, wanted if fast else None)
 
 
 def _read_on(
-    archive: Archive, start: int, max_block: int, *, until_intact: bool
+    archive: Archive, start: int, max_block: int, wanted: int | None
 ) -> Generator[Found | Gap, None, int | None]:
+    """The careful reader, up to so many sound records; returns where it stopped, None at the end."""
     for item in read_carefully(archive, start, max_block):
         yield item
-        if until_intact and isinstance(item, Found) and item.intact:
-            return item.offset + item.length
+        if wanted is not None and isinstance(item, Found) and item.intact:
+            wanted -= 1
+            if wanted <= 0:
+                return item.offset + item.length
     return None
 
 
@@ -132,22 +137,27 @@ def _read_fast(source: BinaryIO, start: int, max_block: int) -> Generator[Found,
     gzip = GzipReader(source)
     records = ArchiveIterator(gzip, parse_http=False)
     held: Found | None = None
+    behind = 0  # decoded bytes up to the end of the record
+    ends_member = False  # whether its member is known to end there too
     while True:
         try:
             record = next(records, None)
             offset = None if record is None else gzip.frame_start_position()
             if record is None or offset is None:
                 return start  # the last one: only the careful reader tells a whole member from one cut at its end
-            in_place = offset > start if held else offset == start
-            if not (in_place and _begins_record(source, offset)):
+            if not (offset > start if held else offset == start):
+                return start
+            if not (ends_member and record.stream_pos == offset) and not _begins_record(source, offset):
                 return start
             if held:
                 held.length = offset - held.offset
                 yield held
             start, held = offset, None  # before anything that may fail: what was handed out must not come again
-            held = _sound(record, offset, max_block)
-            if held is None or gzip.frame_start_position() != offset:
+            held, size = _sound(record, offset, max_block)
+            behind += size
+            if held is None or gzip.frame_start_position() != offset or gzip.tell() != behind:
                 return start
+            ends_member = size % _DECODED_STEP != 0
         except OSError:
             return start
 
@@ -164,22 +174,23 @@ def _begins_record(source: BinaryIO, offset: int) -> bool:
         return False
 
 
-def _sound(record: Any, offset: int, max_block: int) -> Found | None:
-    """A FastWARC record with its block, or None where it and the careful reader might not agree."""
+def _sound(record: Any, offset: int, max_block: int) -> tuple[Found | None, int]:
+    """A FastWARC record with its block, or None where it and the careful reader might not agree.
+
+    Also the bytes it takes if it is written in the usual way, every header as `Name: value`: what is written otherwise
+    FastWARC smooths over, and only the count of bytes shows it.
+    """
     items = record.headers.items_bytes()
     words = b"".join(itertools.chain.from_iterable(items))
-    if b"\n" in words or b"\r" in words:
-        return None
     fields = {name.lower(): value for name, value in reversed(items)}
     length = declared_length(fields)
-    if length is None or length != record.content_length or length > max_block:
-        return None
-    if record.record_type == _UNKNOWN_TYPE:
-        return None
+    if b"\n" in words or b"\r" in words or length is None or length != record.content_length or length > max_block:
+        return None, 0
+    size = len(record.headers.status_line_bytes) + 2 + len(words) + 4 * len(items) + 2 + length + 4
     if fields.get(b"warc-type", b"").lower() not in _KINDS:
-        return Found(offset, 0, 0, fields, b"", length) if record.reader.consume() == length else None
+        return (Found(offset, 0, 0, fields, b"", length) if record.reader.consume() == length else None), size
     block = record.reader.read(length)
-    return Found(offset, 0, 0, fields, block, length) if len(block) == length else None
+    return (Found(offset, 0, 0, fields, block, length) if len(block) == length else None), size
 
 
 def _record(found: Found, path: str, dump: str, max_body: int) -> Record:

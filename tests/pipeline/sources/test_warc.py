@@ -246,6 +246,23 @@ def test_records_that_straddle_members_are_read_from_the_nearest_clean_start(rea
     assert items[0].warc_length < items[1].warc_length < len(data)
 
 
+@pytest.mark.parametrize(
+    "size", [100, 65_536 - len(warc(1, b"")), 65_532 - len(warc(1, b"")), 2 * 65_536 - len(warc(1, b""))]
+)
+@pytest.mark.parametrize("cut", [1, 5, 40, 150])
+def test_a_header_across_two_members_does_not_shift_a_pointer(read, size, cut):
+    """Wherever the decoder's steps of 65,536 bytes end, and whether or not the header begins its member."""
+    first = warc(1, PAGE + b"x" * (size - len(PAGE)) if size > len(PAGE) else b"x" * size, kind="request")
+    second, third = warc(2), warc(3)
+    shared = [member(first + second[:cut]), member(second[cut:]), member(third)]
+    items = read(b"".join(shared))
+    assert short(items) == [(0, len(shared[0]), "r1"), (0, len(shared[0] + shared[1]), "r2"),
+                            (len(shared[0] + shared[1]), len(shared[2]), "r3")]  # fmt: skip
+    own = [member(first), member(second[:cut]), member(second[cut:]), member(third)]
+    at = [sum(map(len, own[:n])) for n in range(4)]
+    assert short(read(b"".join(own))) == [(0, at[1], "r1"), (at[1], at[3] - at[1], "r2"), (at[3], len(own[3]), "r3")]
+
+
 def test_bare_line_feeds_and_odd_lines_in_a_header(read):
     odd = warc(2).replace(
         b"WARC-Date", b"X-Empty:\r\nno colon\r\nX-Fold: a\r\n  b\r\nX-Long: " + b"a" * 60_000 + b"\r\nWARC-Date"

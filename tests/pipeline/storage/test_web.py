@@ -70,7 +70,7 @@ class Server(ThreadingHTTPServer):
 def server() -> Iterator[Server]:
     with Server(("127.0.0.1", 0), Handler) as running:
         running.files, running.faults, running.requests = {"/x": DATA, "/empty": b""}, [], []
-        threading.Thread(target=running.serve_forever, daemon=True).start()
+        threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True).start()
         yield running
         running.shutdown()
 
@@ -100,6 +100,17 @@ def test_seeking_reads_only_what_is_asked(server):
         assert source.read() == DATA[-4:]
         assert (source.seek(5, 2), source.read()) == (len(DATA) + 5, b"")
     assert server.requests[1].startswith("bytes=1500000-") and len(server.requests) <= 3
+
+
+def test_looking_back_over_a_block_costs_nothing(server):
+    with open_read(url(server), QUICK) as source:
+        for edge in (FIRST_BLOCK, 2 * FIRST_BLOCK, 3 * FIRST_BLOCK):
+            source.seek(edge)
+            source.read(10)
+            source.seek(edge - 100)
+            assert source.read(100) == DATA[edge - 100 : edge]
+    starts = [span.partition("-")[0] for span in server.requests[1:]]
+    assert len(starts) == len(set(starts))
 
 
 @pytest.mark.parametrize("fault", [500, 502, 503, 429, 408, "cut", "stall", "short", "shifted"])
