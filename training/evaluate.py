@@ -87,15 +87,20 @@ def run_eval(path: str | Path, config: EvalConfig, *, console: Console | None = 
     if config.chat:
         opened.format()  # refuse a base model
     texts = {name: _bits_per_byte(opened, name, config) for name in config.text}
+    scores, truncated = run_tasks(opened, tasks, config) if tasks else ({}, 0)
     results = {
         **_about(opened, config),
         "bits_per_byte": {name: dataclasses.asdict(found) for name, found in texts.items()},
-        "tasks": run_tasks(opened, tasks, config) if tasks else {},
+        "tasks": scores,
+        "truncated_requests": truncated,
     }
     output = Path(config.output) if config.output else _default_output(opened)
     output.parent.mkdir(parents=True, exist_ok=True)
     write_json(output, results)
     console.print(table(results))
+    if truncated:
+        context = opened.model.config.context_length
+        console.print(f"{truncated:,} requests were longer than the model's context of {context} and lost their start")
     console.print(f"written to {output}")
     return results
 
@@ -139,50 +144,57 @@ def _bits_per_byte(opened: Opened, name: str, config: EvalConfig) -> BitsPerByte
         )  # fmt: skip
 
 
-def run_tasks(opened: Opened, tasks: Sequence[LocalTask], config: EvalConfig) -> dict[str, dict[str, Any]]:
+def run_tasks(opened: Opened, tasks: Sequence[LocalTask], config: EvalConfig) -> tuple[dict[str, dict[str, Any]], int]:
     """Scores of each task: `acc`, `acc_stderr`, `acc_norm` and so on; items scored and excluded; chance.
 
+    Returns:
+        The scores by task, and how many requests were longer than the model's context.
+
     Raises:
-        InputError: lm-evaluation-harness is not installed.
+        InputError: lm-evaluation-harness is not installed; an item lacks a field that its task's prompt has.
     """
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("DISABLE_MULTIPROC", "1")  # its bootstrap would start a process on every core
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     try:
+        import jinja2
         import lm_eval
         from lm_eval.api.group import AggMetricConfig, Group
         from lm_eval.api.task import ConfigurableTask
+        from lm_eval.tasks import TaskManager
 
         from training.lm_adapter import AdapterOptions, TokenmillLM
     except ImportError as error:
         raise InputError("tasks", f"cannot be run: {error}", mend="pip install 'tokenmill[eval]'") from error
-    from lm_eval.tasks import TaskManager
 
-    wanted: list[Any] = []
-    for task in tasks:
+    def build(task: LocalTask) -> Any:
         parts = [ConfigurableTask(config=dict(part)) for part in task.configs]
-        if len(parts) > 1:
-            names = [metric["metric"] for metric in task.configs[0]["metric_list"]]
-            group = Group(task.name, aggregate_metric_list=[AggMetricConfig(metric=name) for name in names])
-            for part in parts:
-                group.add(part)
-            wanted.append(group)
-        else:
-            wanted += parts
+        if len(parts) == 1:
+            return parts[0]
+        names = [metric["metric"] for metric in task.configs[0]["metric_list"]]
+        group = Group(task.name, aggregate_metric_list=[AggMetricConfig(metric=name) for name in names])
+        for part in parts:
+            group.add(part)
+        return group
+
     with _progress("benchmarks", None) as advance, _quiet():
         options = AdapterOptions(bos=config.bos, batch_tokens=config.batch_tokens)
-        found = lm_eval.simple_evaluate(
-            model=TokenmillLM(opened.model, opened.vocabulary, options, advance),
-            tasks=wanted,
-            num_fewshot=config.fewshot,
-            limit=config.limit,
-            bootstrap_iters=BOOTSTRAP,
-            log_samples=False,
-            apply_chat_template=config.chat,
-            task_manager=TaskManager(include_defaults=False),
-            fewshot_random_seed=config.seed,
-        )
-    return {task.name: _scores(task, found) for task in tasks}
+        adapter = TokenmillLM(opened.model, opened.vocabulary, options, advance)
+        try:
+            found = lm_eval.simple_evaluate(
+                model=adapter,
+                tasks=[build(task) for task in tasks],
+                num_fewshot=config.fewshot,
+                limit=config.limit,
+                bootstrap_iters=BOOTSTRAP,
+                log_samples=False,
+                apply_chat_template=config.chat,
+                task_manager=TaskManager(include_defaults=False),
+                fewshot_random_seed=config.seed,
+            )
+        except jinja2.UndefinedError as error:
+            raise InputError("tasks", f"an item lacks a field that its task's prompt has: {error}") from error
+    return {task.name: _scores(task, found) for task in tasks}, adapter.truncated
 
 
 def _scores(task: LocalTask, found: Any) -> dict[str, Any]:

@@ -54,6 +54,8 @@ class TokenmillLM(TemplateLM):  # type: ignore[misc]  # the harness asks for thi
         super().__init__()
         self.model, self.vocabulary, self.options = model, vocabulary, options or AdapterOptions()
         self.progress = progress
+        self.truncated = 0
+        """Requests whose context was longer than the model's and lost its start."""
         self._device = model.embed.weight.device
 
     @property
@@ -114,6 +116,7 @@ class TokenmillLM(TemplateLM):  # type: ignore[misc]  # the harness asks for thi
             continuation = self.tok_encode(texts[1], add_special_tokens=False) or [self.eot_token_id]
         if self.options.bos and context[:1] != [self.prefix_token_id]:
             context = [self.prefix_token_id, *context]
+        self.truncated += len(context) + len(continuation) > self.max_length + 1
         return context or [self.prefix_token_id], continuation
 
     def loglikelihood_rolling(self, requests: Sequence[Instance], **_: Any) -> list[float]:
@@ -160,6 +163,7 @@ class TokenmillLM(TemplateLM):  # type: ignore[misc]  # the harness asks for thi
         stops = handle_stop_sequences(arguments.get("until"), eos=eos)
         # At least half of the context stays for the prompt, of which the end is kept.
         room = min(int(arguments["max_gen_toks"]), self.max_length // 2)
+        self.truncated += sum(len(ids) > self.max_length - room for ids in prompts)
         prompts = [ids[-(self.max_length - room) :] for ids in prompts]
         warm = bool(arguments.get("do_sample"))
         sampling = Sampling(

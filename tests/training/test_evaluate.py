@@ -189,10 +189,35 @@ def test_an_evaluation_from_checkpoint_to_table(
     assert results["tasks"]["mmlu"]["items"] == 6
     assert results["tasks"]["lambada"]["perplexity"] > 1
     assert results["bits_per_byte"][str(tmp_path / "text.txt")]["bytes"] == 10
+    assert results["truncated_requests"] == 24  # the six items of mmlu with its four choices, in a context of 48
     for shown in ("arc_easy", "acc_norm", "bits per byte", "perplexity", "0.5000"):
         assert shown in screen.getvalue()
     again = run_eval(run, config, console=Console(quiet=True))
     assert again == results
+
+
+def test_contexts_that_do_not_fit_are_counted(
+    random_model: Build, save_parent: Callable[[Transformer], Path], tmp_path: Path
+) -> None:
+    pytest.importorskip("lm_eval")
+    run = save_parent(random_model(vocabulary_size=257))
+    fits = 48 + 1 - len("Question: \nAnswer:") - len(" bb")
+    rows = [{"query": "a" * length, "choices": ["bb", "cc"], "label": 0} for length in (fits, fits + 1)]
+    write(tmp_path / "piqa.jsonl", *rows)
+    screen = io.StringIO()
+    config = EvalConfig(tasks=("piqa",), tasks_dir=str(tmp_path), device="cpu")
+    assert run_eval(run, config, console=Console(file=screen, width=120))["truncated_requests"] == 2
+    assert "2 requests were longer than the model's context of 48" in screen.getvalue()
+
+
+def test_an_item_without_a_field_of_the_prompt_is_said(
+    random_model: Build, save_parent: Callable[[Transformer], Path], tmp_path: Path
+) -> None:
+    pytest.importorskip("lm_eval")
+    run = save_parent(random_model(vocabulary_size=257))
+    write(tmp_path / "copa.jsonl", {"query": "It rained.", "choices": ["A.", "B."], "label": 0})
+    with pytest.raises(InputError, match="tasks: an item lacks a field that its task's prompt has: 'raw' is undefined"):
+        run_eval(run, EvalConfig(tasks=("copa",), tasks_dir=str(tmp_path), device="cpu"))
 
 
 def test_more_examples_than_there_are_is_said(tmp_path: Path) -> None:
