@@ -61,8 +61,12 @@ def assets_fetch(
     """Fetch models and lists once, checked by SHA-256; afterwards no command needs the network."""
     from pipeline.storage.assets import fetch
 
-    for path in fetch(names or None):
+    for path in fetch(names or None, tell=lambda line: typer.echo(line, err=True)):
         typer.echo(path)
+    if not names:
+        from pipeline.stages.url_filter import UrlFilter
+
+        UrlFilter().prepare()  # builds the compact file of the shipped lists, once per machine
 
 
 @tokenizer_app.command("train")

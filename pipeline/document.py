@@ -77,11 +77,22 @@ class Stage(Protocol):
     """A frozen dataclass of limits that can be called. No I/O, no Ray, no globals, no memory of earlier documents.
 
     Its module's name is its name in YAML and in the report. A stage that needs a model or a list loads it through a
-    cached function keyed by path, so that it stays small to pickle.
+    cached function keyed by path, so that it stays small to pickle; with a method `prepare` it loads it ahead.
     """
 
     def __call__(self, doc: Document, /) -> Document | Drop:
         """The document, perhaps changed, or the reason it leaves."""
+
+
+def prepare(stage: Stage) -> None:
+    """Let a stage that has a `prepare` method load its models and lists before a run starts.
+
+    Raises:
+        UserError: one of them is missing or does not fit.
+    """
+    load = getattr(stage, "prepare", None)
+    if load is not None:
+        load()
 
 
 @runtime_checkable

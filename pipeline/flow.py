@@ -22,6 +22,7 @@ from pipeline.begin import begin, now
 from pipeline.config import PipelineConfig
 from pipeline.contract.errors import ConfigError, IntegrityError, UserError
 from pipeline.contract.run import RunRecord, Totals
+from pipeline.document import prepare
 from pipeline.engine.ledger import Ledger, add_counts
 from pipeline.engine.progress import open_progress
 from pipeline.engine.runner import open_runner
@@ -71,6 +72,8 @@ def _check(config: PipelineConfig) -> tuple[Path, list[Input]]:
     elif tokenize.train_tokenizer is None:
         mend = "add --set tokenize.tokenizer=PATH/tokenizer.json, or train_tokenizer: {vocabulary_size: 32768}"
         raise ConfigError("tokenize.tokenizer", "no tokenizer is given", mend=mend)
+    for stage in (*config.extract, *config.filter, *tokenize.stages):
+        prepare(stage)
     return Path(config.run.output).absolute(), inputs
 
 

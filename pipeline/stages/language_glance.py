@@ -27,6 +27,10 @@ class LanguageGlance:
     def __post_init__(self) -> None:
         _fasttext.check_limits(self.keep, self.min_score, self.max_chars)
 
+    def prepare(self) -> None:
+        """Load the model, so that a missing one or an unknown language is said before the run starts."""
+        _fasttext.check_languages(self.keep or (), self.model, "language_glance.keep")
+
     def __call__(self, doc: Document) -> Document | Drop:
         if self.keep is None or not doc.html:
             return doc

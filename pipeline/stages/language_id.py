@@ -38,6 +38,11 @@ class LanguageId:
             if self.keep is not None and language not in self.keep:
                 raise ValueError(f"min_scores: '{language}' is not among the languages to keep")
 
+    def prepare(self) -> None:
+        """Load the model, so that a missing one or an unknown language is said before the run starts."""
+        _fasttext.check_languages(self.keep or (), self.model, "language_id.keep")
+        _fasttext.check_languages(self.min_scores, self.model, "language_id.min_scores")
+
     def __call__(self, doc: Document) -> Document | Drop:
         _fasttext.check_languages(self.keep or (), self.model, "language_id.keep")
         _fasttext.check_languages(self.min_scores, self.model, "language_id.min_scores")

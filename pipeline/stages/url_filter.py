@@ -55,6 +55,10 @@ class UrlFilter:
         if self.min_soft_words is not None and self.min_soft_words < 1:
             raise ValueError(f"min_soft_words: must be at least 1, got {self.min_soft_words}")
 
+    def prepare(self) -> None:
+        """Load the lists; the first time on a machine this builds a compact file of them, which takes seconds."""
+        self(Document(id="", url="https://example.com/"))
+
     def __call__(self, doc: Document) -> Document | Drop:
         url = doc.url if doc.url.isprintable() else doc.url.translate(_INVISIBLE)
         url = url.strip().lower()
