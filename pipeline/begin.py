@@ -21,6 +21,7 @@ from pipeline.sources.listing import Input
 LIBRARIES = ("trafilatura", "resiliparse", "fastwarc", "lxml", "fasttext-numpy2-wheel", "presidio-analyzer", "ftfy",
              "numpy", "pyarrow", "tokenizers", "datatrove")  # fmt: skip
 _MOST_SHOWN = 12
+_PUBLIC_OPTIONS = ("anon", "requester_pays", "region")
 
 
 def begin(config: PipelineConfig, out: Path, inputs: Sequence[Input]) -> RunRecord:
@@ -56,9 +57,17 @@ def _identify(config: PipelineConfig, inputs: Sequence[Input], old: RunRecord | 
     identity = {"config": _without_input(decides), "files": files, "versions": _versions(),
                 "inputs": [list(item.identity()) for item in found]}  # fmt: skip
     return RunRecord(
-        version=pipeline.__version__, versions=_versions(), config=tree, fingerprint=fingerprint(identity),
-        seed=config.seed, inputs=tuple(found), files=files, state="running", started=now(),
+        version=pipeline.__version__, versions=_versions(), config=_without_secrets(tree),
+        fingerprint=fingerprint(identity), seed=config.seed, inputs=tuple(found),
+        files=files, state="running", started=now(),
     )  # fmt: skip
+
+
+def _without_secrets(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """run.json and the report are for showing around: storage options may hold keys, so only their names stay."""
+    run, remote = tree["run"], tree["run"]["remote"]
+    options = {name: value if name in _PUBLIC_OPTIONS else "(not shown)" for name, value in remote["options"].items()}
+    return {**tree, "run": {**run, "remote": {**remote, "options": options}}}
 
 
 def _without_input(tree: Mapping[str, Any]) -> dict[str, Any]:

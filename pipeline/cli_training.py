@@ -91,6 +91,7 @@ def evaluate(
     fewshot: Annotated[int | None, typer.Option(help="Solved examples before each item.")] = None,
     exclude: Annotated[Path | None, typer.Option(help="A jsonl file of contaminated items to leave out.")] = None,
     as_chat: Annotated[bool, typer.Option("--chat", help="Ask in the chat format.")] = False,
+    bos: Annotated[bool, typer.Option(help="Put the end-of-text token before every context.")] = False,
     output: Annotated[Path | None, typer.Option(help="Where the JSON goes.")] = None,
     device: Device = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as one JSON object.")] = False,
@@ -102,7 +103,7 @@ def evaluate(
 
     fields = {
         "tasks": [name.strip() for name in tasks.split(",") if name.strip()], "text": text, "limit": limit,
-        "tasks_dir": _text(tasks_dir), "fewshot": fewshot, "exclude": _text(exclude), "chat": as_chat,
+        "tasks_dir": _text(tasks_dir), "fewshot": fewshot, "exclude": _text(exclude), "chat": as_chat, "bos": bos,
         "output": _text(output), "device": device,
     }  # fmt: skip
     results = run_eval(checkpoint, build(EvalConfig, fields, "eval"), console=Console(quiet=as_json))

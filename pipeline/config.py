@@ -15,6 +15,7 @@ from pipeline.dedup.config import DedupConfig
 from pipeline.document import Stage
 from pipeline.engine.settings import RunSettings
 from pipeline.sources.listing import CrawlListing
+from pipeline.sources.rows import Columns
 from pipeline.sources.screen import Screen
 from pipeline.tokens.train import Split
 
@@ -32,6 +33,8 @@ class InputConfig:
     """What the inputs are; `auto` goes by their names."""
     dump: str = ""
     """Name of the crawl, stored with every document."""
+    columns: Columns = Columns()
+    """Of parquet and jsonl inputs: which column is what."""
     listing: CrawlListing | None = None
     """Common Crawl's own list of a crawl's files, instead of paths."""
 

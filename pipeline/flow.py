@@ -65,7 +65,8 @@ def _check(config: PipelineConfig) -> tuple[Path, list[Input]]:
     """What can be known to be wrong before anything is computed."""
     if not config.run.output:
         raise ConfigError("run.output", "no run folder is given", mend="add --output OUT")
-    inputs = expand(config.input.paths, format=config.input.format, listing=config.input.listing)
+    given = config.input
+    inputs = expand(given.paths, format=given.format, listing=given.listing, settings=config.run.remote)
     tokenize = config.tokenize
     if tokenize.tokenizer:
         load_tokenizer(tokenize.tokenizer, tokenize.end_of_text)
@@ -81,7 +82,8 @@ def _steps(config: PipelineConfig, inputs: Sequence[Input], context: Context) ->
     """The four steps; each takes the parts that the one before committed."""
     out = context.out
 
-    extracted = s1_extract.run(context, inputs, config.input.dump, config.screen, config.extract)
+    reading = s1_extract.Reading(dump=config.input.dump, columns=config.input.columns, remote=config.run.remote)
+    extracted = s1_extract.run(context, inputs, reading, config.screen, config.extract)
     parts = parts_in(out, extracted.values(), s1_extract.FOLDER)
 
     filtered = s2_filter.run(context, parts, config.filter)

@@ -1,13 +1,12 @@
 """The lazily computed features of one text, shared by every filter and by MinHash.
 
 Words are split in one of two ways (`word_split`): `fast`, our own rules (word_rules.py), or `datatrove`, the splitter
-that datatrove's filters use for the language (spaCy's, for English), for exact agreement. Both go through a table that
-splits each distinct chunk once, so the second costs more only for chunks not met before, and in memory and start-up.
+that datatrove's filters use for the language (spaCy's, for English), for exact agreement. It costs some seconds and
+200 MB more at the start, and more time per page for words not met before.
 """
 
 import functools
 import re
-import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from itertools import compress
@@ -16,10 +15,11 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from pipeline import characters
 from pipeline.contract.errors import ConfigError
 from pipeline.ngrams import ngram_hashes
 from pipeline.word_rules import ENGLISH, MAX_CHUNK, SPACED, cut_inside
-from pipeline.words import SYMBOLS, U64, ChunkTable, Split, Words, concatenate
+from pipeline.words import U64, ChunkTable, Split, Words, concatenate, hash_set
 
 WordSplit = Literal["fast", "datatrove"]
 
@@ -28,8 +28,6 @@ PIECE = 1 << 20
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _SPACE = re.compile(r"\s")
-_NUMBER = re.compile(r"\d+(?:[.,،٫⎖⎗⎘]\d+)?")
-_SYMBOLS_TO_SPACES = dict.fromkeys(map(ord, SYMBOLS), " ")
 
 
 class TextFeatures:
@@ -78,8 +76,8 @@ class TextFeatures:
 
 def _look_up(table: ChunkTable, text: str) -> Words:
     if len(text) <= PIECE:
-        return table.look_up(text.split())
-    return concatenate([(table.look_up(piece.split()), glued) for piece, glued in _pieces(text)])
+        return table.look_up(text)
+    return concatenate([(table.look_up(piece), glued) for piece, glued in _pieces(text)])
 
 
 def _pieces(text: str) -> Iterator[tuple[str, bool]]:
@@ -96,12 +94,16 @@ def _pieces(text: str) -> Iterator[tuple[str, bool]]:
 def _table(word_split: WordSplit, language: str) -> ChunkTable:
     if word_split == "datatrove":
         return ChunkTable(_datatrove_split(language))
-    return _fast_table("en" if language == "en" else "spaced")
+    return _fast_table(language == "en")
 
 
 @functools.cache
-def _fast_table(rules: str) -> ChunkTable:
-    return ChunkTable((ENGLISH if rules == "en" else SPACED).split)
+def _fast_table(english: bool) -> ChunkTable:
+    from pipeline.kernels import scan_chunks
+
+    rules = ENGLISH if english else SPACED
+    tables = characters.classes(), characters.sign_flags(), hash_set(rules.whole)
+    return ChunkTable(rules.split, lambda points: scan_chunks(points, *tables))
 
 
 def _datatrove_split(language: str) -> Split:
@@ -149,15 +151,9 @@ def _take(words: Iterator[str], size: int) -> list[str]:
 
 @functools.cache
 def _normal_table() -> ChunkTable:
-    return ChunkTable(_normalize)
+    from pipeline.kernels import scan_normal
 
-
-def _normalize(chunks: Sequence[str]) -> list[Sequence[str]]:
-    return [(chunk.lower(),) if chunk.isascii() and chunk.isalpha() else _normal(chunk) for chunk in chunks]
-
-
-def _normal(chunk: str) -> list[str]:
-    plain = _NUMBER.sub("0", chunk.lower()).translate(_SYMBOLS_TO_SPACES)
-    if not plain.isascii():
-        plain = "".join(char for char in unicodedata.normalize("NFD", plain) if unicodedata.category(char) != "Mn")
-    return plain.split()
+    tables = characters.classes(), characters.normal_points()
+    return ChunkTable(
+        lambda chunks: list(map(characters.normalized, chunks)), lambda points: scan_normal(points, *tables)
+    )

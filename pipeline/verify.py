@@ -19,6 +19,7 @@ from pipeline.contract.shards import ShardSet, open_shards
 from pipeline.engine.ledger import FileEntry, Ledger, add_counts
 from pipeline.flow import add_up, read_commits
 from pipeline.sources import read_at
+from pipeline.sources.rows import Columns
 from pipeline.steps.tables import EMPTY_PART
 
 PUBLISHED = ("documents", "dropped", "quarantine", "tokens")
@@ -209,10 +210,12 @@ def _shard_documents(out: Path, _: RunRecord, __: int) -> tuple[str, list[str]]:
 def _pointers(out: Path, record: RunRecord, sample: int) -> tuple[str, list[str]]:
     table = _read(out / "documents", ["id", "url", "warc_path", "warc_offset"])
     chosen = sorted(random.Random(record.fingerprint).sample(range(len(table)), min(sample, len(table))))
+    given = record.config.get("input", {})
+    kind, columns = given.get("format", "auto"), Columns(**given.get("columns", {}))
     problems = []
     for row in table.take(pa.array(chosen, pa.int64())).to_pylist():
         try:
-            found = read_at(row["warc_path"], row["warc_offset"], id=row["id"])
+            found = read_at(row["warc_path"], row["warc_offset"], id=row["id"], format=kind, columns=columns)
         except TokenmillError as error:
             problems.append(f"{row['warc_path']} at {row['warc_offset']}: {error}")
             continue

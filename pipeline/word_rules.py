@@ -11,6 +11,8 @@ import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
+from pipeline.characters import CURRENCY, EMOJI, ENDS, MARKS, QUOTES, STARTS
+
 MAX_CHUNK = 500
 """Characters; taking one sign at a time off the ends is quadratic, so longer chunks are only cut in the middle."""
 
@@ -19,37 +21,20 @@ _LOWERS = re.escape("".join(char for char in map(chr, _CASED) if char.islower())
 _UPPERS = re.escape("".join(char for char in map(chr, _CASED) if char.isupper()))
 _LETTER, _LOWER, _UPPER = r"[^\W\d_]", rf"[^\W\d_{_UPPERS}]", rf"[^\W\d_{_LOWERS}]"
 
-_QUOTES = "'\"”“`‘´’‚,„»«「」『』（）〔〕【】《》〈〉⟦⟧"
-_MARKS = "…,:;!?¿؟¡()[]{}<>_#*&。？！，、；：～·।،۔؛٪"
-_CURRENCY = "$£€¥฿₽﷼" + "".join(map(chr, range(0x20A0, 0x20C0)))
-_EMOJI = (
-    "¦©®°҂↕-↙↜-↟↡↢↤↥↧-↭↯-⇍⇐⇑⇓⇕-⇳⌀-⌇⌌-⌟⌢-⌨⌫-⍻⍽-⎚⎴-⏛⏢-␦⑀-⑊⒜-ⓩ─-▶▸-◀◂-◷☀-♮♰-❧➔-➿⠀-⣿⬀-⬯⭅⭆⭍-⯿℀℁℃-℆℈℉℔№℗℞-℣℥℧℩℮"
-    "⺀-⻳⼀-⿕〄〒〓〠〶〷㈀-㏿䷀-䷿￼�\U0001d000-\U0001d24f\U0001f000-\U0001faff"
-)
-_PLANES = (
-    *range(0x3400),
-    *range(0x4DC0, 0x4E00),
-    *range(0xFE00, 0x10000),
-    *range(0x1D000, 0x1D250),
-    *range(0x1F000, 0x1FB00),
-)
-_END = frozenset(re.findall(f"[{re.escape(_QUOTES + _MARKS)}{_EMOJI}—–]", "".join(map(chr, _PLANES))))
-"""Signs that stand alone at either end of a chunk."""
-_START = _END | frozenset("§%=" + _CURRENCY)
 _DOLLAR = re.compile(r"(?:US|[CA])\$")
 _UNITS = (
     "[kdcm]?m[²³]?|ha|[µn]m|yd|in|ft|[kmµ]?g|t|lb|oz|m/s|km/h|kmh|mph|h?Pa|mbar|mb|MB|[kgt]b|[KGT]B|[TGMK%]"
     "|[кдсм]?м[²³]?|нм|к?г|мг|м/с|км/ч|к?Па|мбар|[КМГТ]б|[КМГТ]Б|[кмгт]б"
 )
-_UNIT = re.compile(rf"(?<=[0-9])(?:\+|(?:US|[CA])?\$|[{_CURRENCY}]|{_UNITS})\Z")
-_UNIT_ENDS = frozenset("+%²³/abdfghnmstzBGKMPTагмнсчбПБ" + _CURRENCY)
-_BEFORE_DOT = frozenset("0123456789%²-+|" + _MARKS + _QUOTES)
+_UNIT = re.compile(rf"(?<=[0-9])(?:\+|(?:US|[CA])?\$|[{CURRENCY}]|{_UNITS})\Z")
+_UNIT_ENDS = frozenset("+%²³/abdfghnmstzBGKMPTагмнсчбПБ" + CURRENCY)
+_BEFORE_DOT = frozenset("0123456789%²-+|" + MARKS + QUOTES)
 _BETWEEN = rf"(?:{_LETTER}|[0-9])"
 # The sign comes first and what must stand before it second, so that the search can skip to the next sign.
 _INFIX = re.compile(
-    rf"[.…,+*^<>=/:~–—\-{_EMOJI}](?:"
-    rf"(?<=\.)\.+|(?<=[…{_EMOJI}])|(?<=[0-9][+\-*^])(?=[0-9-])"
-    rf"|(?:(?<={_LOWER}\.)|(?<=[{_QUOTES}]\.))(?=(?:{_UPPER}|[{_QUOTES}]))|(?<={_LETTER},)(?={_LETTER})"
+    rf"[.…,+*^<>=/:~–—\-{EMOJI}](?:"
+    rf"(?<=\.)\.+|(?<=[…{EMOJI}])|(?<=[0-9][+\-*^])(?=[0-9-])"
+    rf"|(?:(?<={_LOWER}\.)|(?<=[{QUOTES}]\.))(?=(?:{_UPPER}|[{QUOTES}]))|(?<={_LETTER},)(?={_LETTER})"
     rf"|(?<={_BETWEEN}-)-{{0,2}}(?={_LETTER})|(?<={_BETWEEN}—)—?(?={_LETTER})|(?<={_BETWEEN}[–~:<>=/])(?={_LETTER}))"
 )
 _HOST = r"(?:[A-Za-z0-9\u00a1-\uffff](?:[\w\u00a1-\uffff-]{0,62}[A-Za-z0-9\u00a1-\uffff])?\.)+"
@@ -87,7 +72,7 @@ class WordRules:
         if chunk.isalpha():
             return (chunk,)
         core, last = chunk[:-1], chunk[-1]
-        if core.isalpha() and core not in whole and (last in _END or (last == "." and core[-1].islower())):
+        if core.isalpha() and core not in whole and (last in ENDS or (last == "." and core[-1].islower())):
             return (core, last)
         return ()
 
@@ -154,7 +139,7 @@ def _prefix(core: str) -> int:
         return dots if dots > 1 else 0
     if first == "+":
         return 0 if core[1:2].isdecimal() else 1
-    return 1 if first in _START else 0
+    return 1 if first in STARTS else 0
 
 
 def _suffix(core: str) -> int:
@@ -167,7 +152,7 @@ def _suffix(core: str) -> int:
     if last in _UNIT_ENDS:
         unit = None if core.isalpha() else _UNIT.search(core)
         return len(unit.group()) if unit else 0
-    if last not in _END:
+    if last not in ENDS:
         return 0
     return 2 if core.endswith("……") else 1
 

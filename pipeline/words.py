@@ -1,52 +1,38 @@
 """Words as arrays: what the quality rules and MinHash need to know of each word of a text.
 
 Whether `don't,` is one word or three depends on nothing but those six characters: splitting never looks past white
-space. A ChunkTable therefore splits each distinct chunk (a run of characters without white space) once in the life of a
-process and answers with array look-ups after that; the strings of the words are never kept.
+space. Most chunks (runs of characters without white space) are `word` or `word,`, and a compiled loop splits them. The
+others go through a table that splits each distinct one once and remembers its words. No string of a word is kept.
 """
 
 import dataclasses
 import threading
-import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import xxhash
+
+from pipeline.characters import flags_of
 
 U64 = npt.NDArray[np.uint64]
 Split = Callable[[Sequence[str]], list[Sequence[str]]]
 """Chunks to the words of each chunk, in order; an empty sequence where a chunk holds no word."""
-
-ALPHA, SYMBOL, PUNCTUATION, TERMINAL = 1, 2, 4, 8
-"""Flags of a word: it has a letter; it is nothing but SYMBOLS; nothing but Unicode punctuation; it ends a sentence."""
-
-TERMINAL_PUNCTUATION = frozenset(
-    ".?!\u0589\u061d\u061e\u061f\u06d4\u0700\u0701\u0702\u07f9\u0837\u0839\u083d\u083e\u0964\u0965\u104a\u104b\u1362"
-    "\u1367\u1368\u166e\u1735\u1736\u17d4\u17d5\u17d6\u17d9\u17da\u1803\u1809\u1944\u1945\u1aa8\u1aa9\u1aaa\u1aab\u1b5a"
-    "\u1b5b\u1b5e\u1b5f\u1b7d\u1b7e\u1c3b\u1c3c\u1c7e\u1c7f\u203c\u203d\u2047\u2048\u2049\u2e2e\u2e3c\u2e53\u2e54\u3002"
-    "\ua4ff\ua60e\ua60f\ua6f3\ua6f7\ua876\ua877\ua8ce\ua8cf\ua92f\ua9c8\ua9c9\uaa5d\uaa5e\uaa5f\uaaf0\uaaf1\uabeb\ufe52"
-    "\ufe56\ufe57\uff01\uff0e\uff1f\uff61\U00010a56\U00010a57\U00010f55\U00010f56\U00010f57\U00010f58\U00010f59"
-    "\U00010f86\U00010f87\U00010f88\U00010f89\U00011047\U00011048\U000110be\U000110bf\U000110c0\U000110c1\U00011141"
-    "\U00011142\U00011143\U000111c5\U000111c6\U000111cd\U000111de\U000111df\U00011238\U00011239\U0001123b\U0001123c"
-    "\U000112a9\U0001144b\U0001144c\U000115c2\U000115c3\U000115c9\U000115ca\U000115cb\U000115cc\U000115cd\U000115ce"
-    "\U000115cf\U000115d0\U000115d1\U000115d2\U000115d3\U000115d4\U000115d5\U000115d6\U000115d7\U00011641\U00011642"
-    "\U0001173c\U0001173d\U0001173e\U00011944\U00011946\U00011a42\U00011a43\U00011a9b\U00011a9c\U00011c41\U00011c42"
-    "\U00011ef7\U00011ef8\U00011f43\U00011f44\U00016a6e\U00016a6f\U00016af5\U00016b37\U00016b38\U00016b44\U00016e98"
-    "\U0001bc9f\U0001da88"
-)
-"""What ends a sentence in the scripts that have such a mark (Unicode's Sentence_Terminal, as FineWeb2 uses it)."""
-
-SYMBOLS = TERMINAL_PUNCTUATION | frozenset(
-    "!/—”:％１〈&(、━\\【#%「」，】；+^]~“《„';’{|∶´[=-`*．（–？！：$～«〉,><》)?）。…@_.\"}►»"
-    + "".join(map(chr, (*range(9), *range(11, 32), *range(127, 160))))
-)
-"""Characters that make no word: FineWeb's list (datatrove 0.10.1, utils/text.py)."""
+Columns = tuple[U64, npt.NDArray[np.int32], npt.NDArray[np.uint8]]
+"""Hashes, lengths and flags of some words."""
+Scan = Callable[
+    [npt.NDArray[np.uint32]],
+    tuple[
+        npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int32],
+        U64, npt.NDArray[np.int32], npt.NDArray[np.uint8],
+    ],
+]  # fmt: skip
+"""Code points to the chunks, and the words of those with a plain shape: see `pipeline.kernels.scan_chunks`."""
 
 MAX_REMEMBERED_CHUNK = 64
 """Characters; longer chunks hardly ever come back, so they are split anew each time."""
-MAX_REMEMBERED_WORDS = 1 << 20
-"""Words a table holds before it starts over (about 20 MB of arrays, 100 MB of strings): memory stays bounded."""
+MAX_REMEMBERED_WORDS = 1 << 18
+"""Words a table holds before it starts over (some 30 MB); four times as many made no page faster."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -54,7 +40,7 @@ class Words:
     """The words of one text, in order, as arrays of shape (words,)."""
 
     hashes: U64
-    """XXH3-64 of the word's UTF-8 bytes: the same on every machine, in every process and version."""
+    """64-bit hash of the word's characters: the same on every machine, in every process and version."""
     lengths: npt.NDArray[np.int32]
     """Characters."""
     flags: npt.NDArray[np.uint8]
@@ -81,15 +67,9 @@ class Words:
         A sentence goes on to the end of the punctuation after a TERMINAL word, as in spaCy's sentencizer, which
         datatrove counts the sentences of C4's rule with.
         """
-        chunks = np.array(chunks_per_line, np.int64)
-        starts = np.cumsum(chunks) - chunks
-        words_before = np.concatenate(([0], np.cumsum(self.per_chunk)))
-        per_line = np.diff(words_before[starts], append=len(self))
-        ended = np.concatenate(([0], np.cumsum(self.having(TERMINAL))))
-        opening = np.flatnonzero(~self.having(PUNCTUATION))
-        line_began = np.repeat(ended[words_before[starts]], per_line)[opening]
-        since = np.maximum(np.concatenate(([0], ended[opening[:-1]])), line_began)
-        return int(np.count_nonzero(ended[opening] > since)) + int(np.count_nonzero(per_line))
+        from pipeline.kernels import count_sentences
+
+        return int(count_sentences(self.flags, self.per_chunk, np.array(chunks_per_line, np.int64)))
 
 
 class _Rows(dict[str, int]):
@@ -115,7 +95,7 @@ class _Column:
         self.data = np.empty(1024, dtype)
         self.size = 0
 
-    def extend(self, values: Sequence[int] | npt.NDArray[np.int64]) -> None:
+    def extend(self, values: npt.NDArray[Any]) -> None:
         size = self.size + len(values)
         if size > len(self.data):
             grown = np.empty(max(size, 2 * len(self.data)), self.data.dtype)
@@ -126,66 +106,74 @@ class _Column:
 
 
 class ChunkTable:
-    """Splits chunks into words and remembers the answer, which depends on the chunk alone.
+    """Splits texts into words and remembers the words of a chunk, which depend on the chunk alone.
 
     It is a cache of a pure function: what it has seen changes how long an answer takes, never the answer.
+
+    Args:
+        split: the words of the chunks that `scan` does not split.
+        scan: finds the chunks, and the words of those with a plain shape; without it all chunks go to `split`.
     """
 
-    def __init__(self, split: Split) -> None:
-        self._split = split
+    def __init__(self, split: Split, scan: Scan | None = None) -> None:
+        self._split, self._scan = split, scan
         self._lock = threading.Lock()
         self._clear()
 
     def _clear(self) -> None:
         self._rows = _Rows()
-        self._described: dict[str, tuple[int, int, int]] = {}
         self._starts, self._counts = _Column(np.int64), _Column(np.int32)
         self._hashes, self._lengths, self._flags = _Column(np.uint64), _Column(np.int32), _Column(np.uint8)
 
-    def look_up(self, chunks: Sequence[str]) -> Words:
-        """The words of `chunks`, one chunk after another."""
+    def look_up(self, text: str) -> Words:
+        """The words of a text."""
+        if self._scan is None:
+            chunks = text.split()
+            return self._complete(
+                chunks,
+                np.full(len(chunks), -1, np.int32),
+                (np.empty(0, np.uint64), np.empty(0, np.int32), np.empty(0, np.uint8)),
+            )
+        starts, ends, counts, hashes, lengths, flags = self._scan(code_points(text))
+        asked = np.flatnonzero(counts < 0)
+        chunks = [text[start:end] for start, end in zip(starts[asked].tolist(), ends[asked].tolist(), strict=True)]
+        return self._complete(chunks, counts, (hashes, lengths, flags))
+
+    def _complete(self, chunks: Sequence[str], counts: npt.NDArray[np.int32], found: Columns) -> Words:
+        """Put the words of `chunks`, which are those that `counts` marks with -1, among the words found."""
+        if not chunks:
+            return Words(*found, counts)
         with self._lock:
             try:
                 rows = np.fromiter(map(self._rows.__getitem__, chunks), np.int64, len(chunks))
                 if self._rows.pending:
                     self._learn()
-                found = self._gather(rows)
+                words = self._merge(counts, found, rows)
             except BaseException:  # an interrupted lesson leaves rows without words
                 self._clear()
                 raise
             if self._hashes.size > MAX_REMEMBERED_WORDS:
                 self._clear()
-            return found
+            return words
 
     def _learn(self) -> None:
         split = self._split(self._rows.pending)
-        counts = list(map(len, split))
-        described = [self._describe(word) for words in split for word in words]
+        words = [word for words in split for word in words]
+        counts = np.fromiter(map(len, split), np.int32, len(split))
         ends = self._hashes.size + np.cumsum(counts, dtype=np.int64)
         self._starts.extend(ends - counts)
         self._counts.extend(counts)
-        if described:
-            hashes, lengths, flags = zip(*described, strict=True)
-            self._hashes.extend(hashes)
-            self._lengths.extend(lengths)
-            self._flags.extend(flags)
+        self._hashes.extend(hash_words(words))
+        self._lengths.extend(np.fromiter(map(len, words), np.int32, len(words)))
+        self._flags.extend(np.fromiter(map(flags_of, words), np.uint8, len(words)))
         self._rows.pending = []
 
-    def _describe(self, word: str) -> tuple[int, int, int]:
-        known = self._described.get(word)
-        if known is None:
-            known = stable_hash(word), len(word), flags_of(word)
-            if len(word) <= MAX_REMEMBERED_CHUNK:
-                self._described[word] = known
-        return known
+    def _merge(self, counts: npt.NDArray[np.int32], found: Columns, rows: npt.NDArray[np.int64]) -> Words:
+        from pipeline.kernels import merge
 
-    def _gather(self, rows: npt.NDArray[np.int64]) -> Words:
-        counts = self._counts.data[rows]
-        ends = np.cumsum(counts)
-        first = self._starts.data[rows] - (ends - counts)
-        at = np.repeat(first, counts)
-        at += np.arange(len(at))
-        return Words(self._hashes.data[at], self._lengths.data[at], self._flags.data[at], counts)
+        known = self._hashes.data, self._lengths.data, self._flags.data
+        per_chunk, hashes, lengths, flags = merge(counts, found, rows, self._starts.data, self._counts.data, known)
+        return Words(hashes, lengths, flags, per_chunk)
 
 
 def concatenate(parts: Sequence[tuple[Words, bool]]) -> Words:
@@ -204,20 +192,25 @@ def concatenate(parts: Sequence[tuple[Words, bool]]) -> Words:
     return Words(hashes, lengths, flags, np.concatenate(per_chunk))
 
 
-def stable_hash(word: str) -> int:
-    """XXH3-64 of the UTF-8 bytes (lone surrogates encoded as they stand)."""
-    return xxhash.xxh3_64_intdigest(word.encode("utf-8", "surrogatepass"))
+def code_points(text: str) -> npt.NDArray[np.uint32]:
+    """The characters as numbers, shape (characters,)."""
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
 
 
-def flags_of(word: str) -> int:
-    """ALPHA, SYMBOL, PUNCTUATION and TERMINAL of one word."""
-    if word.isalpha():
-        return ALPHA
-    flags = ALPHA if any(map(str.isalpha, word)) else 0
-    if all(char in SYMBOLS for char in word):
-        flags |= SYMBOL
-    if word in TERMINAL_PUNCTUATION:
-        flags |= TERMINAL | PUNCTUATION
-    elif all(unicodedata.category(char)[0] == "P" for char in word):
-        flags |= PUNCTUATION
-    return flags
+def hash_words(words: Sequence[str]) -> U64:
+    """The hashes of words, as in `Words.hashes`."""
+    from pipeline import kernels
+
+    lengths = np.fromiter(map(len, words), np.int32, len(words))
+    return kernels.hash_words(code_points("".join(words)), lengths)
+
+
+def hash_set(words: Iterable[str]) -> U64:
+    """The hashes of words as a set that the compiled loops can ask."""
+    from pipeline import kernels
+
+    hashes = hash_words(sorted(words))
+    table = np.zeros(1 << (4 * len(hashes)).bit_length(), np.uint64)
+    for value in hashes:
+        table[kernels.slot_of(table, value)] = value
+    return table

@@ -42,7 +42,7 @@ def _learned(path: Path) -> list[str]:
 
 def _print_scores(results: dict[str, Any], console: Console) -> None:
     for name, measured in results["bits_per_byte"].items():
-        console.print(f"bits per byte on {name}: {measured['bits_per_byte']:.3f}", highlight=False)
+        console.print(f"bits per byte on {name} (trained on): {measured['bits_per_byte']:.3f}", highlight=False)
     for name, scores in results["tasks"].items():
         console.print(f"{name}: accuracy {scores['acc']:.3f} ± {scores['acc_stderr']:.3f}, {scores['items']} items "
                       f"(chance {scores['chance']})", highlight=False)  # fmt: skip

@@ -2,6 +2,8 @@
 
 import dataclasses
 
+from pipeline.storage.remote import RemoteSettings
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class RaySettings:
@@ -61,6 +63,8 @@ class RunSettings:
     dropped_text: bool = False
     """Also store the text of dropped documents."""
     ray: RaySettings = RaySettings()
+    remote: RemoteSettings = RemoteSettings()
+    """How inputs on stores and servers are read: retries, rate limit, `options: {endpoint_url: ...}`."""
     page_limits: PageLimits = PageLimits()
 
     def __post_init__(self) -> None:

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+from pipeline.characters import TERMINAL_PUNCTUATION
 from pipeline.document import Document, Drop
 from pipeline.stages._limits import Rule, decide, first_broken, refuse_negative, share
 from pipeline.text import WordSplit
-from pipeline.words import TERMINAL_PUNCTUATION
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,10 +7,11 @@ from typing import ClassVar
 
 import numpy as np
 
+from pipeline.characters import ALPHA, SYMBOL
 from pipeline.document import Document, Drop
 from pipeline.stages._limits import Rule, decide, first_broken, refuse_crossed, refuse_negative, share
 from pipeline.text import WordSplit
-from pipeline.words import ALPHA, SYMBOL, U64, Words, stable_hash
+from pipeline.words import U64, Words, hash_words
 
 _BULLETS = frozenset("•-")
 
@@ -101,7 +102,7 @@ class GopherQuality:
 
 @cache
 def _hashes(words: tuple[str, ...]) -> U64:
-    return np.array(sorted({stable_hash(word) for word in words}), np.uint64)
+    return np.unique(hash_words(words))
 
 
 def _present(wanted: U64, words: Words) -> int:

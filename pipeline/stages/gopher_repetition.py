@@ -69,7 +69,7 @@ class GopherRepetition:
         size = len(doc.text)
         paragraphs, in_paragraphs = _repeats(_paragraphs(doc.text))
         lines, in_lines = _repeats(_lines(doc.features.lines))
-        runs = repeated_characters(doc.features.words(self.word_split), _TOP, _DUPLICATED)
+        runs = repeated_characters(doc.features.words(self.word_split), longest_top=_TOP[-1], longest=_DUPLICATED[-1])
         values = {
             "characters": float(size),
             "duplicate_paragraphs": paragraphs,

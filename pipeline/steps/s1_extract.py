@@ -13,13 +13,25 @@ from pipeline.engine.ledger import Commit
 from pipeline.sources import read_records
 from pipeline.sources.listing import Input
 from pipeline.sources.record import Gap, Record
+from pipeline.sources.rows import Columns
 from pipeline.sources.screen import Screen
+from pipeline.sources.warc import MAX_BODY
 from pipeline.steps.context import Commits, Context, StageWork
 from pipeline.steps.parts import Chain, Outcome, PartFiles, PartWriter
 from pipeline.steps.tables import document_schema, dropped_row, place, quarantine_row, signals_type
+from pipeline.storage.remote import RemoteSettings
 
 STEP = "extract"
 FOLDER = f"steps/{STEP}/documents"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Reading:
+    """How inputs are read."""
+
+    dump: str = ""
+    columns: Columns = Columns()
+    remote: RemoteSettings = RemoteSettings()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,7 +40,7 @@ class ExtractTask:
 
     key: str
     input: Input
-    dump: str
+    reading: Reading
     screen: Screen
     work: StageWork
 
@@ -42,11 +54,13 @@ class Position:
     """Records (and gaps) at that offset that are done."""
 
 
-def run(context: Context, inputs: Sequence[Input], dump: str, screen: Screen, stages: tuple[Stage, ...]) -> Commits:
+def run(
+    context: Context, inputs: Sequence[Input], reading: Reading, screen: Screen, stages: tuple[Stage, ...]
+) -> Commits:
     """The commits of the step, one per input; a task is called by the number of its input."""
     work = context.stage_work(stages)
     tasks = [
-        ExtractTask(key=f"{number:05d}", input=item, dump=dump, screen=screen, work=work)
+        ExtractTask(key=f"{number:05d}", input=item, reading=reading, screen=screen, work=work)
         for number, item in enumerate(inputs)
     ]
     return context.run(STEP, extract, tasks)
@@ -84,12 +98,27 @@ def pages(task: ExtractTask, resume: Position | None, begin: Begin) -> Iterator[
 def _items(task: ExtractTask, start: Position) -> Iterator[tuple[Position, Record | Gap]]:
     """What the input holds from `start` on, each with the position after it."""
     passed, offset = 0, start.offset
-    for item in read_records(task.input.path, start=start.offset, format=task.input.format, dump=task.dump):
+    reading = task.reading
+    records = read_records(
+        task.input.path,
+        start=start.offset,
+        format=task.input.format,
+        dump=reading.dump or task.input.dump,
+        columns=reading.columns,
+        max_body=_body_bytes(task.screen),
+        settings=reading.remote,
+    )
+    for item in records:
         passed = passed + 1 if item.warc_offset == offset else 1
         offset = item.warc_offset
         if offset == start.offset and passed <= start.passed:
             continue
         yield Position(offset, passed), item
+
+
+def _body_bytes(screen: Screen) -> int:
+    """How much of a body is worth reading: a byte more than the screen lets through tells that there is more."""
+    return MAX_BODY if screen.max_bytes is None else min(MAX_BODY, screen.max_bytes + 1)
 
 
 def _outcome(record: Record, task: ExtractTask, chain: Chain, begin: Begin) -> Outcome:
