@@ -4,10 +4,9 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import ngrams
 from pipeline.ngrams import ngram_hashes, repeated_characters
 from pipeline.words import ChunkTable, Words
 
@@ -16,7 +15,7 @@ TABLE = ChunkTable(lambda chunks: [(chunk,) for chunk in chunks])
 
 def words(text: str) -> Words:
     """The words of a text between spaces."""
-    return TABLE.look_up(text.split())
+    return TABLE.look_up(text)
 
 
 def top_by_definition(tokens: list[str], n: int) -> int:
@@ -46,28 +45,25 @@ def duplicated_by_definition(tokens: list[str], n: int) -> int:
 TOKENS = st.lists(st.sampled_from(["a", "bb", "ccc", "dddd"]), max_size=60)
 
 
-@given(TOKENS, st.booleans())
-def test_repetition_is_what_the_definition_says(tokens: list[str], huge: bool) -> None:
-    before, ngrams.HUGE = ngrams.HUGE, 3 if huge else 1 << 18
-    try:
-        found = repeated_characters(words(" ".join(tokens)), top=(2, 3, 4), duplicated=range(5, 11))
-    finally:
-        ngrams.HUGE = before
-    assert found.top == {n: top_by_definition(tokens, n) for n in (2, 3, 4)}
-    assert found.duplicated == {n: duplicated_by_definition(tokens, n) for n in range(5, 11)}
+@settings(deadline=None)  # the first example waits for the compiler
+@given(TOKENS, st.integers(1, 5))
+def test_repetition_is_what_the_definition_says(tokens: list[str], longest_top: int) -> None:
+    found = repeated_characters(words(" ".join(tokens)), longest_top=longest_top, longest=10)
+    assert found.top == {n: top_by_definition(tokens, n) for n in range(2, longest_top + 1)}
+    assert found.duplicated == {n: duplicated_by_definition(tokens, n) for n in range(longest_top + 1, 11)}
 
 
 def test_repetition_written_out() -> None:
-    found = repeated_characters(words("to be or not to be"), top=(2,), duplicated=(2,))
-    assert found.top == {2: 10}  # "to be", twice
-    assert found.duplicated == {2: 4}  # the second "to be", without its space
+    assert repeated_characters(words("to be or not to be"), longest_top=2, longest=2).top == {2: 10}  # "to be", twice
+    # The second "to be", without its space:
+    assert repeated_characters(words("to be or not to be"), longest_top=1, longest=2).duplicated == {2: 4}
 
 
 @pytest.mark.parametrize(("text", "top"), [("", 0), ("word", 0), ("two words", 9)])
 def test_a_text_shorter_than_the_run_repeats_nothing(text: str, top: int) -> None:
-    found = repeated_characters(words(text), top=(2,), duplicated=(5,))
+    found = repeated_characters(words(text), longest_top=2, longest=3)
     assert found.top == {2: top}
-    assert found.duplicated == {5: 0}
+    assert found.duplicated == {3: 0}
 
 
 def test_run_hashes_know_the_order_of_words() -> None:

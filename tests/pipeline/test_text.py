@@ -10,12 +10,12 @@ from pipeline import text as text_module
 from pipeline.contract.errors import ConfigError
 from pipeline.document import Document
 from pipeline.text import TextFeatures
-from pipeline.words import stable_hash
+from pipeline.words import hash_words
 
 
 def hashes(*words: str) -> list[int]:
     """The hashes of words."""
-    return [stable_hash(word) for word in words]
+    return hash_words(words).tolist()
 
 
 def test_words_hold_punctuation_marks() -> None:
@@ -41,12 +41,12 @@ def test_white_space_does_not_change_a_shingle() -> None:
 
 def test_shingles_are_the_same_in_every_version() -> None:
     assert TextFeatures("Don't stop 1,234 Café").shingles(2).tolist() == [
-        4592148286477132000,
-        12450779645213020057,
-        4871007875434468049,
-        9183343700157973597,
+        1571027090921085486,
+        8632114787678001776,
+        17353223399555916714,
+        1837177982405727407,
     ]
-    assert TextFeatures("one two").shingles(5).tolist() == [647400078779437381]
+    assert TextFeatures("one two").shingles(5).tolist() == [12942547774280497523]
 
 
 def test_shingles_are_the_same_in_another_process() -> None:

@@ -1,0 +1,66 @@
+"""The compiled loops say what the rules written in Python say."""
+
+from collections.abc import Callable, Sequence
+
+import numba
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline import characters, kernels
+from pipeline.text import TextFeatures
+from pipeline.word_rules import ENGLISH, SPACED, WordRules
+from pipeline.words import ChunkTable, Words, hash_set, hash_words
+
+PIECES = [
+    *"abcXYZ0159.,;:!?()[]{}'\"’“”…-–—/@#$€%&*+=<>_~^|°§•éßÉΣςΑаЖ字あ한ﬁ²½\u0301\u200c\u2028\u3000\ud800😀 \n\t\0",
+    "word", "don't", "can't", "its", "It's", "10km", "e.g.", "U.S.", "vs.", "http://", "1,234.5", "٣", "،", "...", "  ",
+]  # fmt: skip
+TEXTS = st.lists(st.sampled_from(PIECES), max_size=25).map("".join)
+
+
+def same(one: Words, other: Words) -> bool:
+    """Whether two texts have the same words, flags aside."""
+    return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in ("hashes", "lengths", "per_chunk"))
+
+
+@settings(max_examples=400, deadline=None)  # the first example waits for the compiler
+@given(TEXTS, st.sampled_from([("en", ENGLISH), ("fr", SPACED)]))
+def test_plain_chunks_are_split_as_the_rules_would(text: str, rules: tuple[str, WordRules]) -> None:
+    found = TextFeatures(text, language=rules[0]).words()
+    expected = ChunkTable(rules[1].split).look_up(text)
+    assert same(found, expected)
+    assert found.flags.tolist() == expected.flags.tolist()
+
+
+@settings(max_examples=400, deadline=None)  # the first example waits for the compiler
+@given(TEXTS)
+def test_plain_chunks_are_normalized_as_the_function_does(text: str) -> None:
+    def normalize(chunks: Sequence[str]) -> list[Sequence[str]]:
+        return [characters.normalized(chunk) for chunk in chunks]
+
+    assert same(TextFeatures(text).normal_words, ChunkTable(normalize).look_up(text))
+
+
+def test_a_set_holds_its_words_and_no_others() -> None:
+    words = [f"word{n}" for n in range(300)]
+    table = hash_set(words)
+    assert all(table[kernels.slot_of(table, value)] == value for value in hash_words(words))
+    assert not any(table[kernels.slot_of(table, value)] for value in hash_words([f"other{n}" for n in range(300)]))
+
+
+def test_loops_are_compiled_in_memory_where_no_folder_takes_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    njit = numba.njit
+
+    def refusing(*, cache: bool = False, **options: bool) -> Callable[[Callable[..., int]], Callable[..., int]]:
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")
+        compiled: Callable[[Callable[..., int]], Callable[..., int]] = njit(**options)
+        return compiled
+
+    def double(number: int) -> int:
+        return 2 * number
+
+    monkeypatch.setattr(numba, "njit", refusing)
+    assert kernels.compiled(double)(21) == 42
