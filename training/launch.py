@@ -64,7 +64,7 @@ def processes(nproc: int | None, device: str = "auto") -> int:
 def run_processes(command: Sequence[str], nproc: int) -> int:
     """Run `python COMMAND` as `nproc` processes that find each other; returns the first bad exit code, or 0.
 
-    When one fails the others are stopped: they would wait for it for ever. SIGTERM and SIGINT are passed on.
+    When one fails the others are stopped: they would wait for it for ever. SIGTERM, SIGINT and SIGHUP are passed on.
     """
     store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # type: ignore[attr-defined]
     # As torchrun does: the processes meet at a store that lives here, on a port that is ours already.
@@ -95,7 +95,7 @@ class Group:
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> "Group":
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             self._before[number] = signal.signal(number, self._pass_on)
         return self
 

@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
@@ -100,7 +100,7 @@ def _open_rows(path: Path, first: int) -> TextIO:
     """A jsonl file to append to, its rows of steps after `first` (and a torn last line) dropped."""
     kept = []
     if path.exists():
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        for line in path.read_bytes().decode(errors="replace").split("\n"):
             if _step_of(line) <= first:
                 kept.append(line + "\n")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -122,12 +122,19 @@ def _write_row(sink: TextIO, row: Row) -> None:
     sink.flush()
 
 
+class _Console(Console):
+    """rich would end the process when nobody reads its output any more."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+
+
 class Screen:
-    """A bar on a terminal, plain lines elsewhere."""
+    """A bar on a terminal, plain lines elsewhere. A screen that goes away (a closed pipe or terminal) ends no run."""
 
     def __init__(self, first: int, steps: int) -> None:
-        self._steps = steps
-        self._console = Console(file=sys.stderr)
+        self._steps, self._there = steps, True
+        self._console = _Console(file=sys.stderr)
         self._bar: Progress | None = None
         if self._console.is_terminal:
             columns = ("training", BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[facts]}"))
@@ -138,19 +145,27 @@ class Screen:
     def metrics(self, step: int, values: Row) -> None:
         """Show the row."""
         facts = " ".join(_fact(name, value) for name, value in values.items() if name in _SHOWN)
-        if self._bar is not None and "loss" in values:
-            self._bar.update(self._task, completed=step, facts=facts)
+        bar = self._bar
+        if bar is not None and "loss" in values:
+            self._try(lambda: bar.update(self._task, completed=step, facts=facts))
         else:
             self.say(f"step {step}/{self._steps} {facts}")
 
     def say(self, message: str) -> None:
         """Show a line."""
-        self._console.print(message, markup=False, highlight=False, soft_wrap=True)
+        self._try(lambda: self._console.print(message, markup=False, highlight=False, soft_wrap=True))
 
     def close(self) -> None:
         """Leave the terminal as it was."""
         if self._bar is not None:
-            self._bar.stop()
+            self._try(self._bar.stop)
+
+    def _try(self, show: Callable[[], object]) -> None:
+        if self._there:
+            try:
+                show()
+            except OSError:
+                self._there = False  # metrics.jsonl has it all
 
 
 _SHOWN = {

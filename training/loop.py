@@ -90,7 +90,7 @@ class Outcome:
 
 
 def fit(job: Job, progress: Progress) -> Outcome:
-    """Train from `progress` to the last step, or until a SIGTERM or SIGINT: then save and return.
+    """Train from `progress` to the last step, or until a SIGTERM, SIGINT or SIGHUP: then save and return.
 
     Raises:
         DivergedError: loss or gradient is not finite (with `skip`: MAX_SKIPS times in a row).
@@ -248,7 +248,8 @@ class Meter:
 
 
 class StopSignals:
-    """Notes a SIGTERM or SIGINT instead of dying of it; a second one acts as usual."""
+    """Notes a SIGTERM, SIGINT or SIGHUP instead of dying of it; a second one acts as usual. What is ignored (SIGHUP
+    under nohup) stays ignored."""
 
     def __init__(self) -> None:
         self.received: int | None = None
@@ -256,8 +257,9 @@ class StopSignals:
 
     def __enter__(self) -> "StopSignals":
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGINT):
-                self._before[number] = signal.signal(number, self._note)
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                if signal.getsignal(number) != signal.SIG_IGN:
+                    self._before[number] = signal.signal(number, self._note)
         return self
 
     def __exit__(self, *_: object) -> None:

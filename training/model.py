@@ -20,6 +20,7 @@ import functools
 import hashlib
 import math
 from collections.abc import Callable
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -205,8 +206,9 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Mask) -> Tensor:
     """Scaled dot-product attention of q (B, H, T, C) to k and v (B, K, S, C): (B, H, T, C)."""
     grouped = q.shape[1] != k.shape[1]
     if isinstance(mask, BlockMask):
-        y = _compiled_flex()(q, k, v, block_mask=mask, enable_gqa=grouped)
-        return y if isinstance(y, Tensor) else y[0]
+        # Uncompiled it would build the whole (T, T) matrix; inside a compiled block it is compiled with the rest.
+        flex: Callable[..., Any] = flex_attention if torch.compiler.is_compiling() else _compiled_flex()
+        return cast(Tensor, flex(q, k, v, block_mask=mask, enable_gqa=grouped))
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None, enable_gqa=grouped)
 
 
@@ -236,7 +238,7 @@ def flex_document_mask(document_ids: Tensor) -> BlockMask:
 
 
 @functools.cache
-def _compiled_flex() -> Callable[..., Tensor | tuple[Tensor, ...]]:
+def _compiled_flex() -> Callable[..., Any]:
     return torch.compile(flex_attention, dynamic=False)  # type: ignore[no-any-return]
 
 

@@ -3,6 +3,7 @@
 The same code runs on one process or many, on CPUs (gloo) or GPUs (NCCL): one process is a mesh of one.
 """
 
+import contextlib
 import ctypes
 import dataclasses
 import datetime
@@ -109,8 +110,9 @@ def stop() -> None:
 def leave(code: int) -> NoReturn:
     """End the process now: gloo's threads sometimes abort an interpreter that ends in the normal way."""
     stop()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):  # nobody is at the other end any more
+            stream.flush()
     os._exit(code)
 
 

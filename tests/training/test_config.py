@@ -45,7 +45,7 @@ def test_every_pretraining_config_is_in_the_list():
     [
         ("batch.tokens=1000", "batch.tokens: must be a multiple of the sequence length 256, got 1000"),
         ("data.sequence_length=512", "data.sequence_length: 512 is above model.context_length 256"),
-        ("optimizer.warmup_steps=300", "optimizer.warmup_steps: must be below batch.steps (300), got 300"),
+        ("optimizer.warmup_steps=250", "optimizer.warmup_steps: must be below batch.steps (250), got 250"),
         ("model.type=bert", "model.type: expected one of llama, gpt2"),
         ("parallel.dtype=fp8", "parallel.dtype: expected one of auto, bfloat16, float32"),
         ("checkpoint.keep=0", "keep: must be at least 1, got 0"),
