@@ -207,7 +207,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Mask) -> Tensor:
     grouped = q.shape[1] != k.shape[1]
     if isinstance(mask, BlockMask):
         # Uncompiled it would build the whole (T, T) matrix; inside a compiled block it is compiled with the rest.
-        flex: Callable[..., Any] = flex_attention if torch.compiler.is_compiling() else _compiled_flex()
+        flex = cast(Any, flex_attention) if torch.compiler.is_compiling() else _compiled_flex()
         return cast(Tensor, flex(q, k, v, block_mask=mask, enable_gqa=grouped))
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None, enable_gqa=grouped)
 
