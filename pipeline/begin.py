@@ -24,8 +24,14 @@ _MOST_SHOWN = 12
 _PUBLIC_OPTIONS = ("anon", "requester_pays", "region")
 
 
-def begin(config: PipelineConfig, out: Path, inputs: Sequence[Input]) -> RunRecord:
-    """The record of this run: a new folder's, or an existing folder's if it is the same run.
+def begin(config: PipelineConfig, out: Path, inputs: Sequence[Input], known: Sequence[InputFile] = ()) -> RunRecord:
+    """The record of this run, not yet written: a new folder's, or an existing folder's if it is the same run.
+
+    Args:
+        config: of the build.
+        out: the run folder.
+        inputs: what is read.
+        known: inputs of an earlier run, which are not read again to find their SHA-256 if they are unchanged.
 
     Raises:
         ConfigError: the folder holds something else; the message names what changed.
@@ -33,14 +39,12 @@ def begin(config: PipelineConfig, out: Path, inputs: Sequence[Input]) -> RunReco
     old = RunRecord.read(out) if (out / "run.json").is_file() else None
     if old is None and out.is_dir() and any(path.name not in {".lock", "logs"} for path in out.iterdir()):
         raise ConfigError(str(out), "exists and is no run folder", mend="give another --output, or empty it")
-    new = _identify(config, inputs, old)
+    new = _identify(config, inputs, old.inputs if old else known)
     if old is not None:
         _refuse_changes(out, old, new)
         if old.state == "done":
             return old
         new = dataclasses.replace(new, started=old.started)
-    out.mkdir(parents=True, exist_ok=True)
-    new.write(out)
     return new
 
 
@@ -49,12 +53,12 @@ def now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
-def _identify(config: PipelineConfig, inputs: Sequence[Input], old: RunRecord | None) -> RunRecord:
+def _identify(config: PipelineConfig, inputs: Sequence[Input], known: Sequence[InputFile]) -> RunRecord:
     tree = resolved_config(config)
     decides = {key: value for key, value in tree.items() if key != "run"}
     files = {str(path): sha256_file(path) for path in sorted(set(named_files({**decides, "input": None})))}
-    found = _identify_inputs(inputs, old)
-    identity = {"config": _without_input(decides), "files": files, "versions": _versions(),
+    found = _identify_inputs(inputs, known)
+    identity = {"config": without_input(decides), "files": files, "versions": _versions(),
                 "inputs": [list(item.identity()) for item in found]}  # fmt: skip
     return RunRecord(
         version=pipeline.__version__, versions=_versions(), config=_without_secrets(tree),
@@ -70,7 +74,7 @@ def _without_secrets(tree: Mapping[str, Any]) -> dict[str, Any]:
     return {**tree, "run": {**run, "remote": {**remote, "options": options}}}
 
 
-def _without_input(tree: Mapping[str, Any]) -> dict[str, Any]:
+def without_input(tree: Mapping[str, Any]) -> dict[str, Any]:
     """The inputs found stand for the patterns that found them."""
     rest = {key: value for key, value in tree["input"].items() if key not in ("paths", "listing")}
     return {**tree, "input": rest}
@@ -86,9 +90,9 @@ def _versions() -> dict[str, str]:
     return versions
 
 
-def _identify_inputs(inputs: Sequence[Input], old: RunRecord | None) -> list[InputFile]:
+def _identify_inputs(inputs: Sequence[Input], known_files: Sequence[InputFile]) -> list[InputFile]:
     """Inputs with their SHA-256 (local) or etag; a local file unchanged since the last time is not read again."""
-    known = {item.path: item for item in old.inputs} if old else {}
+    known = {item.path: item for item in known_files}
     with concurrent.futures.ThreadPoolExecutor() as pool:  # hashing releases the GIL
         return list(pool.map(lambda item: _identify_input(item, known.get(item.path)), inputs))
 
@@ -107,10 +111,10 @@ def _refuse_changes(out: Path, old: RunRecord, new: RunRecord) -> None:
     if old.fingerprint == new.fingerprint:
         return
     changes = [
-        *differences(_without_input(_decides(old)), _without_input(_decides(new))),
+        *differences(without_input(_decides(old)), without_input(_decides(new))),
         *(f"file {line}" for line in differences(dict(old.files), dict(new.files))),
         *(f"version of {line}" for line in differences(dict(old.versions), dict(new.versions))),
-        *_input_changes(old.inputs, new.inputs),
+        *input_changes(old.inputs, new.inputs),
     ]
     shown = "\n  ".join(
         changes[:_MOST_SHOWN] + ([f"... {len(changes) - _MOST_SHOWN} more"] if len(changes) > _MOST_SHOWN else [])
@@ -123,7 +127,8 @@ def _decides(record: RunRecord) -> dict[str, Any]:
     return {key: value for key, value in record.config.items() if key != "run"}
 
 
-def _input_changes(old: Sequence[InputFile], new: Sequence[InputFile]) -> list[str]:
+def input_changes(old: Sequence[InputFile], new: Sequence[InputFile]) -> list[str]:
+    """What happened to the inputs between two runs, one line each."""
     before, after = {item.path: item for item in old}, {item.path: item for item in new}
     gone = [f"input {path} is no longer there" for path in before if path not in after]
     added = [f"input {path} is new" for path in after if path not in before]

@@ -79,6 +79,13 @@ def build(
     output: Output = None,
     overrides: Overrides = [],
     local: Annotated[bool, typer.Option("--local", help="Without Ray, one task after another: for debugging.")] = False,
+    reuse: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="OLD",
+            help="Take over the steps that this run folder has done already and that the config does not change.",
+        ),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -88,7 +95,7 @@ def build(
     from pipeline.report.summary import print_summary
 
     loaded = load_config(config, overrides=overrides, inputs=inputs, output=output, local=local)
-    record = flow.build(loaded, quiet=quiet)
+    record = flow.build(loaded, quiet=quiet, reuse=reuse)
     out = Path(str(loaded.run.output))
     if as_json:
         typer.echo(json.dumps(dataclasses.asdict(record.totals)))

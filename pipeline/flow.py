@@ -2,6 +2,7 @@
 
     build
     ├── begin     refuse what does not fit an existing folder; write run.json
+    ├── reuse     if asked: take over the steps that an earlier run has done already
     ├── extract   s1: inputs -> documents
     ├── filter    s2: documents -> documents
     ├── dedup     s3: documents -> documents
@@ -15,6 +16,7 @@ import contextlib
 import dataclasses
 import fcntl
 import shutil
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -27,6 +29,7 @@ from pipeline.engine.ledger import Ledger, add_counts
 from pipeline.engine.progress import open_progress
 from pipeline.engine.runner import open_runner
 from pipeline.report import write_report
+from pipeline.reuse import plan_reuse, take_over
 from pipeline.sources.listing import Input, expand
 from pipeline.steps import s1_extract, s2_filter, s3_dedup, s4_tokenize
 from pipeline.steps.context import Commits, Context, parts_in
@@ -38,8 +41,13 @@ STEPS = (s1_extract.STEP, s2_filter.STEP, s3_dedup.STEP, s4_tokenize.STEP)
 """The steps that decide what becomes of a document, in order."""
 
 
-def build(config: PipelineConfig, *, quiet: bool = False) -> RunRecord:
+def build(config: PipelineConfig, *, quiet: bool = False, reuse: Path | None = None) -> RunRecord:
     """Run a build to its end, going on from whatever an earlier run of it committed.
+
+    Args:
+        config: what to build.
+        quiet: no progress.
+        reuse: folder of another run, of which every step that cannot differ here is taken over.
 
     Raises:
         UserError: something in the config, the inputs or the folder has to be mended first.
@@ -47,10 +55,16 @@ def build(config: PipelineConfig, *, quiet: bool = False) -> RunRecord:
     """
     out, inputs = _check(config)
     with _only_one(out):
-        record = begin(config, out, inputs)
+        record = begin(config, out, inputs, RunRecord.read(reuse).inputs if reuse else ())
         if record.state == "done":
             return record
+        plan = plan_reuse(reuse, out, record) if reuse else None
+        record.write(out)
         try:
+            if plan:
+                take_over(plan, out)
+                if not quiet:
+                    print(plan.describe(), file=sys.stderr)
             with open_runner(config.run) as runner, open_progress(quiet) as progress:
                 commits = _steps(
                     config, inputs, Context(out=out, settings=config.run, runner=runner, progress=progress)
