@@ -2,7 +2,6 @@
 
 import filecmp
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -145,25 +144,70 @@ def test_a_finished_run_is_not_run_again(crawl, local):
     assert (local / "run.json").read_bytes() == before
 
 
+def start(crawl: Path, out: Path, *options: str) -> subprocess.Popen[bytes]:
+    """The build as a command of its own, so that it can be killed."""
+    command = [sys.executable, "-m", "pipeline.cli", "build", f"{crawl}/build.yaml", "--input", f"{crawl}/*.warc.gz",
+               "--output", str(out), "--quiet", *options]  # fmt: skip
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+
+
+def wait_for_commit(process: subprocess.Popen[bytes], out: Path, step: str) -> None:
+    """Return as soon as a task of the step is committed, or the build is over."""
+    deadline = time.monotonic() + 120
+    while not list(out.glob(f"steps/{step}/commits/*.json")) and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
 @pytest.mark.parametrize("after", ["extract", "dedup-edges", "shards"])
 def test_a_killed_build_goes_on_to_the_same_bytes(crawl, local, tmp_path, after):
     out = tmp_path / "killed"
-    command = [sys.executable, "-m", "pipeline.cli", "build", f"{crawl}/build.yaml", "--input", f"{crawl}/*.warc.gz",
-               "--output", str(out), "--local", "--quiet"]  # fmt: skip
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    victim = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    victim = start(crawl, out, "--local")
     try:
-        deadline = time.monotonic() + 120
-        while not list(out.glob(f"steps/{after}/commits/*.json")) and victim.poll() is None:
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
+        wait_for_commit(victim, out, after)
     finally:
-        victim.send_signal(signal.SIGKILL)
+        victim.kill()
         victim.wait()
     committed = {path: path.stat().st_mtime_ns for path in out.glob("steps/*/commits/*.json")}
     run(crawl, out, local=True)
     assert_same_bytes(local, out)
     assert {path: path.stat().st_mtime_ns for path in committed} == committed, "a committed task was run again"
+
+
+@pytest.mark.slow
+def test_a_driver_killed_on_ray_goes_on_to_the_same_bytes(crawl, local, tmp_path):
+    out = tmp_path / "killed"
+    victim = start(crawl, out, "--set", "run.workers=2")
+    try:
+        wait_for_commit(victim, out, "extract")
+    finally:
+        victim.kill()
+        victim.wait()
+    again = start(crawl, out, "--set", "run.workers=2")
+    assert again.wait(timeout=200) == 0
+    assert_same_bytes(local, out)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", ["extract", "filter"])
+def test_a_build_survives_its_workers(crawl, local, tmp_path, step):
+    out = tmp_path / "workers"
+    build = start(crawl, out, "--set", "run.workers=2")
+    try:
+        wait_for_commit(build, out, step)
+        subprocess.run(["pkill", "-KILL", "-P", _raylet_of(build.pid)], check=False)
+        assert build.wait(timeout=200) == 0
+    finally:
+        build.kill()
+    assert_same_bytes(local, out)
+
+
+def _raylet_of(driver: int) -> str:
+    """The process that starts Ray's workers for this driver."""
+    listed = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout
+    rows = [line.split(None, 2) for line in listed.splitlines()[1:]]
+    return next(pid for pid, parent, command in rows if parent == str(driver) and "raylet/raylet" in command)
 
 
 def test_another_config_is_refused_by_name(crawl, local):
