@@ -43,6 +43,18 @@ class Windows:
         before = int(self._ends[which - 1]) if which else 0
         return self.spans[which].shard, self.spans[which].start + (number - before) * self.length
 
+    def covering(self, shard: Shard, start: int, stop: int) -> list[int]:
+        """The windows whose T inputs have a token in common with tokens start to stop of a shard."""
+        found: list[int] = []
+        before = 0
+        for span, after in zip(self.spans, self._ends.tolist(), strict=True):
+            if span.shard is shard and start < stop:
+                first = max(0, start - span.start) // self.length
+                last = (stop - 1 - span.start) // self.length
+                found += range(before + first, min(before + last + 1, after))
+            before = after
+        return found
+
     def tokens(self, number: int) -> Numbers:
         """The T + 1 ids of a window."""
         shard, start = self.place(number)
