@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from pipeline import characters
 from pipeline.contract.errors import ConfigError
-from pipeline.ngrams import ngram_hashes
+from pipeline.ngrams import ngram_hashes, repeated_characters
 from pipeline.word_rules import ENGLISH, MAX_CHUNK, SPACED, cut_inside
 from pipeline.words import U64, ChunkTable, Split, Words, concatenate, hash_set
 
@@ -72,6 +72,18 @@ class TextFeatures:
     def inherit(self, parent: "TextFeatures", chunks: npt.NDArray[np.bool_]) -> None:
         """Take over the words of a longer text of which only `chunks` (a mask) are left, instead of splitting again."""
         self._words = {word_split: words.only(chunks) for word_split, words in parent._words.items()}
+
+
+def prepare() -> None:
+    """Compile the loops, or load them, and fill the tables.
+
+    Done once before workers start it spares each of them the compiler: 5 s of CPU on a machine's first run.
+    """
+    features = TextFeatures("One word, (another) and 1,234 others.")
+    words = features.words()
+    words.sentences([len(words.per_chunk)])
+    repeated_characters(words)
+    features.shingles()
 
 
 def _look_up(table: ChunkTable, text: str) -> Words:
