@@ -81,15 +81,15 @@ def _changes(step: str, sections: Sequence[str], old: RunRecord, new: RunRecord)
     before, after = ({name: without_input(run.config)[name] for name in sections} for run in (old, new))
     changes = differences(before, after)
     named = {str(path) for tree in (before, after) for path in named_files({**tree, "input": None})}
-    files = ({name: sha256 for name, sha256 in run.files.items() if name in named} for run in (old, new))
-    changes += [f"file {line}" for line in differences(*files)]
+    old_files, new_files = ({name: sha for name, sha in run.files.items() if name in named} for run in (old, new))
+    changes += [f"file {line}" for line in differences(old_files, new_files)]
     if step == s1_extract.STEP:
         changes += [f"version of {line}" for line in differences(dict(old.versions), dict(new.versions))]
         changes += input_changes(old.inputs, new.inputs)
         if not changes and [item.path for item in old.inputs] != [item.path for item in new.inputs]:
             changes.append("the inputs come in another order")
-    kept_text = ({"run": {"dropped_text": run.config["run"]["dropped_text"]}} for run in (old, new))
-    return changes + differences(*kept_text)
+    old_kept, new_kept = (run.config["run"]["dropped_text"] for run in (old, new))  # the one of `run` that writes bytes
+    return changes + differences(old_kept, new_kept, "run.dropped_text")
 
 
 def _ledgers(out: Path, step: str) -> list[str]:
