@@ -5,7 +5,9 @@ shorter. Whole numbers only: the same answer on every machine. Compiled once per
 this file or in the user's cache, and loaded in a third of a second; import this module only where text is processed.
 """
 
+import contextlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
@@ -335,3 +337,14 @@ def hash_runs(hashes: U64, n: int) -> U64:
             state = state * _STEP + hashes[at + offset]
         runs[at] = mix(state)
     return runs
+
+
+def _remove_empty_files(folder: Path) -> None:
+    """Remove what a power cut or a full disk left of numba's files: empty, they would break every later run."""
+    for file in folder.glob("kernels.*.nb[ci]"):
+        with contextlib.suppress(OSError):  # gone already, or not ours to remove: then numba names it
+            if file.stat().st_size == 0:
+                file.unlink()
+
+
+_remove_empty_files(Path(getattr(hash_runs, "stats").cache_path or "."))  # noqa: B009 - a function to the type checker

@@ -1,6 +1,10 @@
 """The compiled loops say what the rules written in Python say."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numba
 import numpy as np
@@ -64,3 +68,21 @@ def test_loops_are_compiled_in_memory_where_no_folder_takes_them(monkeypatch: py
 
     monkeypatch.setattr(numba, "njit", refusing)
     assert kernels.compiled(double)(21) == 42
+
+
+def test_empty_files_in_the_compilers_cache_are_removed(tmp_path: Path) -> None:
+    code = "from pipeline.words import hash_words; print(hash_words(['word']))"
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+
+    def run() -> str:
+        return subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, check=True
+        ).stdout.decode()
+
+    first = run()
+    files = list(tmp_path.rglob("*.nb[ci]"))
+    assert files
+    for file in files:
+        file.write_bytes(b"")
+    assert run() == first
+    assert all(file.stat().st_size for file in tmp_path.rglob("*.nb[ci]"))
