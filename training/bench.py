@@ -154,12 +154,18 @@ def run(options: argparse.Namespace) -> list[Speed]:
         first = variants[0][1]
         tokens = max(config.batch.tokens for _, config in variants) + first.sequence_length + 1
         write_synthetic(Path(folder), first.model.vocabulary, max(tokens, 1_000_000))
-        speeds = []
+        speeds: list[Speed] = []
         for variant, config in variants:
-            speed = measure(config, world, warmup=options.warmup, steps=options.steps, variant=variant)
-            speeds.append(speed)
-            if world.main:
-                print(line(speed, speeds[0]), file=sys.stderr, flush=True)
+            try:
+                speed = measure(config, world, warmup=options.warmup, steps=options.steps, variant=variant)
+            except torch.OutOfMemoryError as error:
+                if not speeds or world.size > 1:  # alone it can go on with the next variant
+                    raise TokenmillError(f"{variant}: {error}") from error
+                print(f"{variant}: out of memory", file=sys.stderr, flush=True)
+            else:
+                speeds.append(speed)
+                if world.main:
+                    print(line(speed, speeds[0]), file=sys.stderr, flush=True)
             torch.compiler.reset()
             gc.collect()
             if world.device.type == "cuda":

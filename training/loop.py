@@ -94,7 +94,7 @@ def fit(job: Job, progress: Progress) -> Outcome:
 
     Raises:
         DivergedError: loss or gradient is not finite (with `skip`: MAX_SKIPS times in a row).
-        TokenmillError: a step has no supervised token.
+        TokenmillError: a step has no supervised token; the GPU's memory is too small.
     """
     batches = Prefetcher(job.source, progress.sequences, pin=job.world.device.type == "cuda")
     meter = Meter(job)
@@ -112,10 +112,21 @@ def fit(job: Job, progress: Progress) -> Outcome:
                 )
                 meter.count(last)
                 _report(job, meter, progress, last)
+        except torch.OutOfMemoryError as error:
+            raise TokenmillError(out_of_memory(progress.step + 1, error)) from error
         finally:
             batches.close()
     cut_short = last is not None and last.stop and progress.step < job.steps
     return Outcome(progress=progress, last=last, signal=(signals.received or signal.SIGTERM) if cut_short else None)
+
+
+def out_of_memory(step: int, error: torch.OutOfMemoryError) -> str:
+    """What happened, and which keys to turn, in the order of what they cost."""
+    return (
+        f"step {step}: out of GPU memory: {str(error).split('. GPU')[0]}\n"
+        "  lower batch.micro_sequences, which changes nothing but speed;\n"
+        "  then set parallel.loss_chunk=2048, then parallel.recompute=selective, then full; or use more GPUs"
+    )
 
 
 def _update(job: Job, batches: Sequence[Batch], progress: Progress, *, stop: bool) -> StepResult:

@@ -28,7 +28,6 @@ _ALLOWED = {
     ("torch", "Size"),
     ("pathlib", "PosixPath"),
     ("pathlib._local", "PosixPath"),
-    ("collections", "OrderedDict"),
 }  # fmt: skip
 
 

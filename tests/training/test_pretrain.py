@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from pipeline.contract.config import build
-from pipeline.contract.errors import ConfigError, InputError
+from pipeline.contract.errors import ConfigError, InputError, TokenmillError
 from training import checkpoint, loop, parallel, pretrain
 from training.config import ParallelConfig, PretrainConfig
 from training.loop import DivergedError
@@ -257,6 +257,25 @@ def test_a_bad_step_can_be_skipped_but_not_for_ever(world, tokens, tmp_path, mon
     with pytest.raises(DivergedError, match="10 in a row"):
         tree = tree_of(tokens, tmp_path / "b", model={"init_std": 1e30}, batch={"steps": 20})
         run(world, {**tree, "optimizer": {**tree["optimizer"], "on_nonfinite": "skip"}})
+
+
+def test_a_gpu_too_small_says_what_to_turn(world, tokens, tmp_path, monkeypatch):
+    def too_much(*_, **__):
+        raise torch.OutOfMemoryError(
+            "CUDA out of memory. Tried to allocate 8.00 GiB. GPU 0 has a total capacity of 79 GiB"
+        )
+
+    monkeypatch.setattr(loop, "gradients", too_much)
+    with pytest.raises(TokenmillError, match=r"step 1: .* 8.00 GiB\n  lower batch.micro_sequences"):
+        run(world, tree_of(tokens, tmp_path))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("parallel", [{}, {"recompute": "selective"}, {"recompute": "full", "loss_chunk": 40}])
+def test_compiled_blocks_learn_the_same(world, tokens, undisturbed, tmp_path, parallel):
+    run(world, tree_of(tokens, tmp_path, parallel={"compile": True, **parallel}))
+    expected, found = rows(undisturbed), rows(tmp_path)
+    assert [found[step] for step in expected] == pytest.approx(list(expected.values()), abs=2e-5)
 
 
 def test_a_vocabulary_too_small_is_refused(tokens, tmp_path):
