@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline import __version__
+from pipeline.cli_sweep import add_sweep_command
 from pipeline.cli_tools import add_tool_commands
 from pipeline.cli_training import add_training_commands
 from pipeline.contract.errors import TokenmillError, UserError
@@ -279,6 +280,7 @@ def doctor() -> None:
     _out.print(table)
 
 
+add_sweep_command(app)
 add_tool_commands(app)
 add_training_commands(app)
 

@@ -18,11 +18,11 @@ datatrove's WarcReader needs the library libmagic (Debian: libmagic1); where it 
 FastWARC and Resiliparse's charset detection, which cost less (`reader` in the output says which).
 
 Each run is one process with its children, all pinned to one core; the sides take turns and the fastest round counts.
-CPU seconds are those of the whole process tree, imports, start-up and loading of models included; the ratios compare these
-whole runs, against `datatrove`. ms/page and `per_page` leave loading out: they are the cost of the pages after the first
-50, from a second run on those alone. The CPU time of a step is measured inside the process: datatrove's by its own wall
-clock (right where the machine is idle), ours by CPU clocks. Peak memory is that of the largest process of the tree.
-Survivors are compared with those of `datatrove+language`, which has the same filters as ours, where that side runs.
+CPU seconds are those of the whole process tree, imports, start-up and loading of models included; the ratios compare
+these whole runs, against `datatrove`. ms/page and `per_page` leave loading out: they are the cost of the pages after
+the first 50, which a second run reads alone. The CPU time of a step is measured inside the process: datatrove's by its
+own wall clock (right where the machine is idle), ours by CPU clocks. Peak memory is that of the largest process of the
+tree. Survivors are compared with those of `datatrove+language`, which has the same filters as ours, where that runs.
 """
 
 import argparse

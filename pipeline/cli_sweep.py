@@ -1,0 +1,76 @@
+"""The command `tokenmill sweep`."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from pipeline.sweep import Sweep
+
+_out = Console()
+
+
+def add_sweep_command(app: typer.Typer) -> None:
+    """Hang `sweep` on the command line."""
+    app.command("sweep")(sweep)
+
+
+def sweep(
+    out: Annotated[Path, typer.Argument(help="The run folder.", metavar="OUT", show_default=False)],
+    grid: Annotated[
+        list[str],
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUES",
+            help="A limit and values to try, e.g. filter.gopher_quality.min_words=30,50,80; two of these make a grid.",
+        ),
+    ],
+    examples: Annotated[int, typer.Option(min=0, help="Documents to show whose verdict would change.")] = 3,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """What other limits would keep, in documents and tokens, from the raw values that the run stored."""
+    from pipeline.sweep import sweep as run_sweep
+
+    found = run_sweep(out, grid, examples=examples)
+    if as_json:
+        typer.echo(json.dumps(dataclasses.asdict(found)))
+        return
+    _print(found)
+
+
+def _print(found: "Sweep") -> None:
+    keys = list(found.settings[0].limits)
+    heads = [key.removeprefix("filter.").replace(".", "\n") for key in keys]
+    table = Table(*heads, "documents", "of those read", "tokens, about", "gained", "lost")
+    for setting in found.settings:
+        limits = ["null" if (limit := setting.limits[key]) is None else str(limit) for key in keys]
+        share = f"{setting.documents / max(found.entered, 1):.1%}"
+        table.add_row(*limits, f"{setting.documents:,}", share, f"{setting.tokens:,}", f"{setting.gained:,}",
+                      f"{setting.lost:,}", style="bold" if setting.current else None)  # fmt: skip
+    _out.print(table)
+    for line in _notes(found):
+        _out.print(line, highlight=False, markup=False, soft_wrap=True)
+    for setting in found.settings:
+        for flip in setting.flips:
+            values = ", ".join(f"{name} {value:g}" for name, value in flip.values.items())
+            point = ", ".join(f"{key.rpartition('.')[2]}={value}" for key, value in setting.limits.items())
+            _out.print(f"{point}: {flip.change} {flip.url} ({values})", highlight=False, markup=False, soft_wrap=True)
+            _out.print(f"    {flip.excerpt}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _notes(found: "Sweep") -> list[str]:
+    how = f"{found.tokens_per_word:.3f} for each word" if found.tokens_per_word else "the mean of the others"
+    notes = [f"{found.entered:,} documents entered step 2; those kept here are counted before deduplication.",
+             f"Tokens of documents that were not tokenized are estimated: {how}."]  # fmt: skip
+    if any(setting.current for setting in found.settings):
+        notes[0] += " Bold: the run's own limits."
+    if found.not_rejudged:
+        notes.append(f"Stages without raw values, whose verdicts stand: {', '.join(found.not_rejudged)}.")
+    if found.share < 1:
+        notes.append(f"From {found.share:.2%} of the parts, evenly spread.")
+    return notes

@@ -1,0 +1,155 @@
+"""A sweep predicts what a build with other limits keeps, exactly, from stored values alone."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+from warc_pages import prose
+
+from pipeline.cli import app
+from pipeline.config import load_config
+from pipeline.contract.errors import ConfigError, InputError
+from pipeline.engine.ledger import Ledger, add_counts
+from pipeline.flow import build
+from pipeline.sweep import sweep
+
+CONFIG = """
+input: {format: jsonl}
+filter: [gopher_repetition, gopher_quality, c4: {min_sentences: 2}, text_repair, fineweb]
+dedup: null
+tokenize: {train_tokenizer: {vocabulary_size: 400}}
+run: {local: true, isolate: false}
+"""
+WORDS = "filter.gopher_quality.min_words"
+HASHES = "filter.gopher_quality.max_hashes_per_word"
+SHORT = "filter.fineweb.max_short_lines"
+
+
+def plain(seed: int, sentences: int) -> str:
+    """Prose, a sentence a line."""
+    return prose(seed, sentences).replace("<p>", "").replace("</p>", "\n").strip()
+
+
+def texts() -> dict[str, str]:
+    """Prose of 2 to 13 sentences, some of it in short lines, and hashes at exactly 0.1 per word."""
+    found = {f"prose-{n}": plain(n, n) for n in range(2, 14)}
+    for n in range(4, 15, 2):
+        found[f"lines-{n}"] = plain(n, 6) + "".join(f"\nShort line {word}." for word in "abcdefghijklmno"[:n])
+    sentences = plain(77, 9).split("\n")  # 20 words each, the full stop included
+    hashed = "\n".join([*sentences, " ".join(["#"] * 20)])
+    return found | {"hashed": hashed}
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("sweep")
+    rows = [
+        json.dumps({"id": name, "url": f"https://a.example/{name}", "text": text}) for name, text in texts().items()
+    ]
+    (folder / "rows.jsonl").write_text("\n".join(rows) + "\n")
+    (folder / "build.yaml").write_text(CONFIG)
+    run(folder, folder / "out")
+    return folder / "out"
+
+
+def run(folder: Path, out: Path, *overrides: str, reuse: Path | None = None) -> None:
+    inputs = [str(folder / "rows.jsonl")]
+    config = load_config(folder / "build.yaml", inputs=inputs, output=str(out), overrides=overrides)
+    build(config, quiet=True, reuse=reuse)
+
+
+def kept(out: Path) -> int:
+    return add_counts(Ledger(out, "filter").committed())["kept"]
+
+
+def test_every_point_of_a_grid_keeps_what_a_build_with_its_limits_keeps(out, tmp_path):
+    found = sweep(out, [f"{WORDS}=20,50,100,180", f"{SHORT}=0.5,0.67"])
+    assert found.entered == len(texts())
+    assert len({setting.documents for setting in found.settings}) > 3
+    for number, setting in enumerate(found.settings):
+        again = tmp_path / str(number)
+        limits = [f"{key}={value}" for key, value in setting.limits.items()]
+        run(out.parent, again, *limits, reuse=out)
+        assert setting.documents == kept(again), limits
+        assert setting.documents == kept(out) + setting.gained - setting.lost
+
+
+def test_the_runs_own_limits_are_marked_and_change_nothing(out):
+    own, other = sweep(out, [f"{WORDS}=50,51"]).settings
+    assert (own.current, own.documents, own.gained, own.lost, own.flips) == (True, kept(out), 0, 0, ())
+    assert not other.current
+
+
+def test_tokens_of_tokenized_documents_are_counted_not_estimated(out):
+    (own,) = sweep(out, [f"{WORDS}=50"]).settings
+    assert own.tokens == json.loads((out / "tokens/manifest.json").read_text())["tokens"]
+
+
+def test_tokens_of_other_documents_follow_from_their_words(out):
+    found = sweep(out, [f"{WORDS}=50,20"])
+    own, wider = found.settings
+    added = sum(
+        flip.values["gopher_quality.words"] for flip in sweep(out, [f"{WORDS}=20"], examples=99).settings[0].flips
+    )
+    assert wider.tokens == pytest.approx(own.tokens + added * found.tokens_per_word, abs=1)
+
+
+def test_a_value_at_its_limit_is_kept_though_it_is_stored_in_32_bits(out):
+    (own,) = sweep(out, [f"{HASHES}=0.1"]).settings
+    assert (own.lost, own.gained) == (0, 0)
+    (below,) = sweep(out, [f"{HASHES}=0.09"]).settings
+    assert [(flip.change, flip.id) for flip in below.flips] == [("lost", "hashed")]
+
+
+def test_examples_say_which_document_flips_and_how_it_begins(out):
+    (wider,) = sweep(out, [f"{WORDS}=20"], examples=1).settings
+    (flip,) = wider.flips
+    assert (flip.change, flip.url) == ("gained", f"https://a.example/{flip.id}")
+    assert 20 <= flip.values["gopher_quality.words"] < 50
+    assert " ".join(texts()[flip.id].split()).startswith(flip.excerpt)
+    assert flip.excerpt
+
+
+def test_null_turns_a_limit_off(out):
+    (off,) = sweep(out, [f"{WORDS}=null"]).settings
+    assert off.limits == {WORDS: None}
+    assert off.lost == 0
+
+
+def test_stages_without_raw_values_are_named(out):
+    assert sweep(out, [f"{WORDS}=20"]).not_rejudged == ("text_repair",)
+
+
+@pytest.mark.parametrize(
+    ("grid", "message"),
+    [
+        (["filter.gopher_quality.min_word=3"], "did you mean 'min_words'"),
+        (["filter.gopher_qualty.min_words=3"], "did you mean 'gopher_quality'"),
+        (["filter.fineweb.short_line_length=3"], "no limit of 'fineweb' that follows from a stored value"),
+        (["filter.text_repair.width=3"], "no stage 'text_repair' that stored raw values"),
+        (["extract.language_id.min_score=0.5"], "only limits of the stages under `filter`"),
+        (["filter.gopher_quality.min_words"], "expected KEY=VALUE"),
+        (["filter.gopher_quality.min_words=-1"], "min_words: must be a number of at least 0"),
+        (["filter.gopher_quality.min_words=many"], "expected a whole number"),
+        ([f"{WORDS}=1", f"{SHORT}=1", f"{HASHES}=1"], "one or two limits"),
+        ([f"{WORDS}={','.join(map(str, range(101)))}"], "101 settings are more than 100"),
+    ],
+)
+def test_what_cannot_be_swept_is_refused_by_name(out, grid, message):
+    with pytest.raises(ConfigError) as caught:
+        sweep(out, grid)
+    assert message in str(caught.value)
+
+
+def test_a_run_without_its_steps_cannot_be_swept(out, tmp_path):
+    run(out.parent, tmp_path / "lean", "run.keep_steps=false")
+    with pytest.raises(InputError, match="is gone"):
+        sweep(tmp_path / "lean", [f"{WORDS}=20"])
+
+
+def test_the_command_prints_the_grid_and_the_examples(out):
+    done = CliRunner().invoke(app, ["sweep", str(out), "--set", f"{WORDS}=20,50", "--examples", "1"])
+    assert done.exit_code == 0
+    assert f"{len(texts())} documents entered step 2" in done.output
+    assert "min_words=20: gained https://a.example/" in done.output
