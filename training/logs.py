@@ -1,5 +1,6 @@
 """What a run writes down: metrics.jsonl, samples.jsonl, TensorBoard, and lines or a bar on the screen."""
 
+import fcntl
 import json
 import os
 import sys
@@ -9,6 +10,8 @@ from typing import Any, Protocol, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from pipeline.contract.errors import ConfigError
 
 Row = Mapping[str, Any]
 
@@ -46,16 +49,20 @@ class NoLogs:
 
 
 class RunLogs:
-    """Logs of a run folder.
+    """Logs of a run folder, which one run at a time may write to.
 
     Args:
         folder: the run's output folder.
         first: updates done so far; rows of later ones, from before a resume, are dropped.
         steps: updates of the whole run.
+
+    Raises:
+        ConfigError: another run writes to `folder`.
     """
 
     def __init__(self, folder: Path, *, first: int, steps: int, tensorboard: bool) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        self._lock = _lock(folder)
         self._metrics = _open_rows(folder / "metrics.jsonl", first)
         self._samples = _open_rows(folder / "samples.jsonl", first)
         self._board = _tensorboard(folder / "tensorboard", first) if tensorboard else None
@@ -88,6 +95,19 @@ class RunLogs:
         if self._board is not None:
             self._board.close()
         self._screen.close()
+        self._lock.close()
+
+
+def _lock(folder: Path) -> TextIO:
+    """A lock that ends with this process, however it ends."""
+    lock = (folder / ".lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        problem = f"another run is writing to {folder}"
+        raise ConfigError("run.output", problem, mend="wait for it, stop it, or give another folder") from None
+    return lock
 
 
 def _tensorboard(folder: Path, first: int) -> Any:

@@ -87,8 +87,8 @@ def run(inputs: Inputs, world: World) -> Outcome:
     steps = config.batch.steps
     logs: Logs = NoLogs()
     if world.main:
-        checkpoint.tidy(folder, keep=None)
         logs = RunLogs(Path(config.run.output), first=progress.step, steps=steps, tensorboard=config.run.tensorboard)
+        checkpoint.tidy(folder, keep=None)
     try:
         logs.say(describe(inputs, world, progress))
         return fit(job(inputs, world, model, optimizers, logs), progress)

@@ -181,3 +181,27 @@ def test_a_signal_reaches_every_process(tmp_path):
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+
+
+ORPHAN = """
+import os, sys, time
+from training import parallel
+from training.config import ParallelConfig
+parallel.start(ParallelConfig(device="cpu"))
+print(os.getpid(), flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's parent-death signal is Linux's")
+def test_processes_do_not_outlive_a_killed_launcher(tmp_path):
+    (tmp_path / "script.py").write_text(ORPHAN)
+    program = "import sys; from training.launch import run_processes; run_processes(sys.argv[1:], 1)"
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path / "script.py")], stdout=subprocess.PIPE, text=True
+    )
+    assert int(process.stdout.readline()) != process.pid
+    process.kill()
+    process.wait()
+    assert process.stdout.read() == ""  # the pipe closes when its last holder has ended
+    process.stdout.close()

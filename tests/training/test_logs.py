@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+from pipeline.contract.errors import ConfigError
 from training.logs import NoLogs, RunLogs, Screen
 
 
@@ -28,7 +29,15 @@ def test_rows_after_the_resumed_step_and_torn_ones_go(tmp_path):
     logs.metrics(3, {"loss": 1.5})
     logs.close()
     assert [row["loss"] for row in lines(tmp_path / "metrics.jsonl")] == [3, 2, 1.5]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["metrics.jsonl", "samples.jsonl"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "metrics.jsonl", "samples.jsonl"]
+
+
+def test_two_runs_do_not_write_to_one_folder(tmp_path):
+    logs = RunLogs(tmp_path, first=0, steps=9, tensorboard=False)
+    with pytest.raises(ConfigError, match=r"run\.output: another run is writing to"):
+        RunLogs(tmp_path, first=0, steps=9, tensorboard=False)
+    logs.close()
+    RunLogs(tmp_path, first=0, steps=9, tensorboard=False).close()
 
 
 def test_a_sample_with_line_separators_stays_one_row_after_a_resume(tmp_path):
