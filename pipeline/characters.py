@@ -62,6 +62,7 @@ STARTS = ENDS | frozenset("§%=" + CURRENCY)
 """Signs that stand alone at the beginning of a chunk."""
 
 
+@functools.lru_cache(maxsize=1 << 14)
 def flags_of(word: str) -> int:
     """ALPHA, SYMBOL, PUNCTUATION and TERMINAL of one word."""
     if word.isalpha():

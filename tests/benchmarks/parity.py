@@ -71,6 +71,7 @@ OURS: dict[str, Callable[..., Any]] = {
     "fineweb": Fineweb,
 }
 SPLITS = ("fast", "datatrove")
+BLOCK = 250
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ def datatrove_blocks() -> dict[str, Any]:
     }
 
 
-def texts(paths: list[Path]) -> Iterator[str]:
+def texts_of(paths: list[Path]) -> Iterator[str]:
     """The main content of every page of the WARC files."""
     files = [file for path in paths for file in (sorted(path.glob("*.warc.gz")) if path.is_dir() else [path])]
     if not files:
@@ -151,34 +152,39 @@ def cause(theirs: Verdict, ours: Verdict, exact: Verdict) -> str:
     return f"unexplained: {change}"
 
 
+def judge(name: str, side: str, stage: Any, text: str, doc: Document) -> Verdict:
+    """What one filter of one side says."""
+    return their_verdict(name, stage, text) if side == "theirs" else our_verdict(stage, doc)
+
+
 def compare(all_texts: Iterator[str], limit: int | None) -> tuple[dict[str, Tally], Tally]:
-    """Run both sides over the texts: a tally for each filter, and one of all filters over kept texts of 4 to 6 KB."""
-    theirs, tallies, middling = datatrove_blocks(), {name: Tally() for name in OURS}, Tally()
-    ours = {name: {split: make(word_split=split) for split in SPLITS} for name, make in OURS.items()}
-    for name in OURS:  # loading of models and compiled code is no cost of a text
-        their_verdict(name, theirs[name], "One text.")
-        for split in SPLITS:
-            our_verdict(ours[name][split], Document(id="", url="", text="One text.", language="en"))
-    for number, text in enumerate(itertools.islice(all_texts, limit)):
-        if number % 1000 == 0:
-            print(f"{number} texts", file=sys.stderr, flush=True)
-        verdicts: dict[str, dict[str, Verdict]] = {name: {} for name in OURS}
-        seconds: dict[str, dict[str, float]] = {name: {} for name in OURS}
-        documents = {split: Document(id="", url="", text=text, language="en") for split in SPLITS}
-        for side in ("theirs", *SPLITS):
-            for name in OURS:
-                start = time.process_time()
-                if side == "theirs":
-                    verdicts[name][side] = their_verdict(name, theirs[name], text)
-                else:
-                    verdicts[name][side] = our_verdict(ours[name][side], documents[side])
-                seconds[name][side] = time.process_time() - start
-        for name, tally in tallies.items():
-            record(tally, verdicts[name], seconds[name])
-        if 4000 <= len(text) <= 6000 and all(verdicts[name]["theirs"].reason == "kept" for name in OURS):
-            middling.texts += 1
-            for side in ("theirs", *SPLITS):
-                middling.seconds[side] += sum(seconds[name][side] for name in OURS)
+    """Run both sides over the texts: a tally for each filter, and one of all filters over kept texts of 4 to 6 KB.
+
+    The sides take turns of BLOCK texts: text by text each would find the processor's caches full of the other's data.
+    """
+    sides = {"theirs": datatrove_blocks()}
+    sides |= {split: {name: make(word_split=split) for name, make in OURS.items()} for split in SPLITS}
+    tallies, middling = {name: Tally() for name in OURS}, Tally()
+    for side, name in itertools.product(sides, OURS):  # loading models and compiled code is no cost of a text
+        judge(name, side, sides[side][name], "One text.", Document(id="", url="", text="One text.", language="en"))
+    limited = itertools.islice(all_texts, limit)
+    while texts := list(itertools.islice(limited, BLOCK)):
+        print(f"{tallies['c4'].texts} texts", file=sys.stderr, flush=True)
+        verdicts, seconds = [defaultdict(dict) for _ in texts], [defaultdict(dict) for _ in texts]
+        for side, stages in sides.items():
+            for number, text in enumerate(texts):
+                doc = Document(id="", url="", text=text, language="en")
+                for name, stage in stages.items():
+                    start = time.process_time()
+                    verdicts[number][name][side] = judge(name, side, stage, text, doc)
+                    seconds[number][name][side] = time.process_time() - start
+        for text, said, spent in zip(texts, verdicts, seconds, strict=True):
+            for name, tally in tallies.items():
+                record(tally, said[name], spent[name])
+            if 4000 <= len(text) <= 6000 and all(said[name]["theirs"].reason == "kept" for name in OURS):
+                middling.texts += 1
+                for side in sides:
+                    middling.seconds[side] += sum(spent[name][side] for name in OURS)
     return tallies, middling
 
 
@@ -250,7 +256,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=None, help="stop after this many texts")
     parser.add_argument("--json", action="store_true", help="one object as the last line")
     arguments = parser.parse_args()
-    tallies, middling = compare(texts(arguments.inputs), arguments.limit)
+    tallies, middling = compare(texts_of(arguments.inputs), arguments.limit)
     show(tallies, middling)
     if arguments.json:
         print(json.dumps(summary(tallies, middling)))
