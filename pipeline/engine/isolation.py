@@ -160,6 +160,9 @@ class _Child:
         """Hand over a task."""
         HEARTBEAT.pack_into(self._heartbeat, 0, message[3], 0.0, 0.0, False)
         try:
+            # A child kept from an earlier task may have been started in another folder, or before a path was added;
+            # it must know before it unpickles the task.
+            self._pipe.send((os.getcwd(), sys.path))
             self._pipe.send(message)
         except OSError as error:
             raise TokenmillError(f"the page process is gone (exit code {self.process.poll()})") from error

@@ -37,6 +37,8 @@ def main() -> None:
     pipe.send(_slowness())
     while True:
         try:
+            folder, sys.path[:] = pipe.recv()
+            os.chdir(folder)
             name, task, resume, begun, blamed, memory = pipe.recv()
         except EOFError:
             return

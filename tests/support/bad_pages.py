@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from pipeline.engine.isolation import Begin
@@ -33,6 +34,8 @@ def _page(kind: str) -> str:
         hoard = []
         while True:
             hoard.append(bytearray(1 << 26))
+    if kind == "folder":
+        return str(Path.cwd())
     if kind == "raise":
         raise LookupError("a page said no")
     return kind

@@ -113,12 +113,13 @@ def test_a_run_ended_by_a_signal_saves_and_goes_on_to_the_bit(world, tokens, und
             os.kill(os.getpid(), signal.SIGTERM)
         return step_of(job, batches, progress, stop=stop)
 
+    before = signal.getsignal(signal.SIGTERM)
     with monkeypatch.context() as patch:
         patch.setattr(loop, "_update", interrupted)
         outcome = run(world, tree)
     assert (outcome.progress.step, outcome.signal) == (4, signal.SIGTERM)
     assert [path.name for path in checkpoint.steps(tmp_path / "checkpoints")] == ["step-00000004"]
-    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    assert signal.getsignal(signal.SIGTERM) == before
     run(world, tree)
     assert rows(tmp_path) == rows(undisturbed)
     assert same_bits(weights(tmp_path), weights(undisturbed))

@@ -41,6 +41,12 @@ def test_memory_beyond_the_limit_is_a_memory_error_in_the_page():
         list(guarded(numbers, ["a", "memory"], LIMITS))
 
 
+def test_a_kept_child_works_where_its_parent_now_is(tmp_path, monkeypatch):
+    assert list(guarded(numbers, ["folder"], LIMITS))[0][0] == "ok"
+    monkeypatch.chdir(tmp_path)
+    assert list(guarded(numbers, ["folder"], LIMITS)) == [("ok", 0, str(tmp_path))]
+
+
 def test_an_exception_of_the_function_is_raised_here_with_its_trace():
     with pytest.raises(LookupError, match="a page said no") as caught:
         list(guarded(numbers, ["a", "raise"], LIMITS))
