@@ -162,7 +162,7 @@ class _Child:
         try:
             # A child kept from an earlier task may have been started in another folder, or before a path was added;
             # it must know before it unpickles the task.
-            self._pipe.send((os.getcwd(), sys.path))
+            self._pipe.send((str(Path.cwd()), sys.path))
             self._pipe.send(message)
         except OSError as error:
             raise TokenmillError(f"the page process is gone (exit code {self.process.poll()})") from error

@@ -49,9 +49,12 @@ def write_warc(path: Path, pages: Sequence[Page]) -> Path:
 
 
 _LINKS = "the of and to that with have be in for on from under over near behind".split()
-_WORDS = """apple winter stone music paper harbour silver meadow candle forest letter window garden summer copper lantern
-kitchen morning thunder orchard river teacher village bridge valley people story voice children town house market road
-island mountain painter doctor farmer captain sailor singer writer reader runner builder baker miller weaver potter""".split()
+_WORDS = """
+apple winter stone music paper harbour silver meadow candle forest letter window garden summer
+copper lantern kitchen morning thunder orchard river teacher village bridge valley people story
+voice children town house market road island mountain painter doctor farmer captain sailor singer
+writer reader runner builder baker miller weaver potter
+""".split()
 _VERBS = (
     "found carried followed remembered described painted repaired visited counted watched gathered answered".split()
 )
