@@ -158,9 +158,14 @@ def test_an_override_can_turn_a_listed_stage_off():
 
 @pytest.mark.parametrize(
     ("override", "problem"),
-    [("rate", "expected KEY.SUBKEY=VALUE"), ("=1", "expected KEY.SUBKEY=VALUE"),
-     ("shapes.square.x=1", "has no item 'square'"), ("path.a=1", "'path' is text, so it has no key 'a'"), ("rate=[1", "not valid YAML")],
-)  # fmt: skip
+    [
+        ("rate", "expected KEY.SUBKEY=VALUE"),
+        ("=1", "expected KEY.SUBKEY=VALUE"),
+        ("shapes.square.x=1", "has no item 'square'"),
+        ("path.a=1", "'path' is text, so it has no key 'a'"),
+        ("rate=[1", "not valid YAML"),
+    ],
+)
 def test_overrides_that_cannot_be_set(override, problem):
     with pytest.raises(ConfigError, match=problem):
         apply_overrides({"path": "x", "shapes": ["circle"]}, [override])
