@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline import __version__
+from pipeline.cli_classifier import add_classifier_commands
 from pipeline.cli_sweep import add_sweep_command
 from pipeline.cli_tools import add_tool_commands
 from pipeline.cli_training import add_training_commands
@@ -281,6 +282,7 @@ def doctor() -> None:
 
 
 add_sweep_command(app)
+add_classifier_commands(app)
 add_tool_commands(app)
 add_training_commands(app)
 

@@ -37,6 +37,34 @@ def identify(text: str, *, model: str, max_chars: int | None) -> tuple[str, floa
     return labels[0].removeprefix(_LABEL), min(float(scores[0]), 1.0)
 
 
+def probability(text: str, label: str, *, model: str) -> float:
+    """How sure the model is of `label` for the whole `text`, 0 to 1; 0 where there is no text.
+
+    Raises:
+        MissingAssetError, InputError: as `identify`; InputError also for a label that the model does not know.
+    """
+    check_label(label, model, model)
+    line = one_line(text)
+    if not line:
+        return 0.0
+    labels, scores = _load(model).predict(line, k=-1)
+    found = dict(zip(labels, scores, strict=True)).get(_LABEL + label, 0.0)  # what rounds to nothing is left out
+    return min(max(float(found), 0.0), 1.0)
+
+
+def one_line(text: str) -> str:
+    """The text as fastText reads it in training and prediction: one line, white space folded, encodable."""
+    return " ".join(text.split()).encode("utf-8", "replace").decode("utf-8")
+
+
+def check_label(label: str, model: str, place: str) -> None:
+    """Raises an InputError if the model does not know `label`."""
+    known = _languages(model)
+    if label not in known:
+        problem = f"the model {model} knows no label '{label}'"
+        raise InputError(place, problem, known=sorted(known)[:20], mend=nearest(label, known))
+
+
 def sample(text: str, max_chars: int) -> str:
     """About `max_chars` characters from all over `text`, on one line, white space folded."""
     if len(text) <= max_chars:

@@ -1,0 +1,50 @@
+"""Keep pages that a fastText classifier finds good."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from pipeline.document import Document, Drop
+from pipeline.stages import _fasttext
+from pipeline.stages._limits import Rule, decide, first_broken
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QualityClassifier:
+    """Score a text with a fastText model, as `tokenmill classifier train` makes them, and drop low scores.
+
+    DCLM keeps the tenth of its pool that scores highest (Li et al. 2024, arXiv:2406.11794, section 4.4): a score means
+    little by itself, so choose the limit by the share of your own documents that it keeps (`tokenmill sweep`).
+    """
+
+    model: str
+    """Path of a fastText model; or the name of an asset."""
+    label: str = "positive"
+    """The score is the probability of this label."""
+    min_score: float | None = 0.5
+    """Inclusive; null only stores the score."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = (Rule("score", "at least", "min_score", "low_score"),)
+    SIGNALS: ClassVar[tuple[str, ...]] = ("score",)
+
+    def __post_init__(self) -> None:
+        if self.min_score is not None and not 0 <= self.min_score <= 1:
+            raise ValueError(f"min_score: must be between 0 and 1, got {self.min_score}")
+        if not self.model:
+            raise ValueError("model: must be the path of a fastText model, got ''")
+
+    def prepare(self) -> None:
+        """Load the model, so that a missing one or an unknown label is said before the run starts."""
+        _fasttext.check_label(self.label, self.model, "quality_classifier.label")
+
+    def measure(self, doc: Document) -> Document:
+        """The document with its score, 0 to 1; 0 where there is no text."""
+        score = _fasttext.probability(doc.text, self.label, model=self.model)
+        return doc.with_signals("quality_classifier", {"score": score})
+
+    def judge(self, values: Mapping[str, float]) -> Drop | None:
+        """`low_score`, or None."""
+        return first_broken(self, self.RULES, values)
+
+    def __call__(self, doc: Document) -> Document | Drop:
+        return decide(self, doc)
