@@ -156,7 +156,7 @@ if sys.argv[1] == "die" and rank == "2":
     os.kill(os.getpid(), signal.SIGKILL)
 if sys.argv[1] == "well":
     sys.exit(0)
-print(os.getpid(), flush=True)
+os.write(1, f"{os.getpid()}\\n".encode())  # one write: three processes share the pipe
 time.sleep(600)
 """
 
