@@ -12,7 +12,7 @@ import pipeline.stages
 from pipeline.contract.config import Registry, apply_overrides, build, read_yaml, resolved
 from pipeline.contract.errors import ConfigError
 from pipeline.dedup.config import DedupConfig
-from pipeline.document import Stage
+from pipeline.document import QualityStage, Stage
 from pipeline.engine.settings import RunSettings
 from pipeline.sources.listing import CrawlListing
 from pipeline.sources.rows import Columns
@@ -99,6 +99,13 @@ class PipelineConfig:
     """Of the shuffle, and of every other choice by chance."""
     run: RunSettings = RunSettings()
     """Where and how the run is executed; never changes what comes out."""
+
+    def __post_init__(self) -> None:
+        stages = (*self.extract, *self.filter, *self.tokenize.stages)
+        names = [pipeline.stages.name_of(type(stage)) for stage in stages if isinstance(stage, QualityStage)]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice:
+            raise ValueError(f"{twice}: stands twice, and its raw values can be stored only once; leave one out")
 
 
 def load_config(

@@ -100,10 +100,10 @@ def _steps(config: PipelineConfig, inputs: Sequence[Input], context: Context) ->
     extracted = s1_extract.run(context, inputs, reading, config.screen, config.extract)
     parts = parts_in(out, extracted.values(), s1_extract.FOLDER)
 
-    filtered = s2_filter.run(context, parts, config.filter)
+    signals = signals_type((*config.extract, *config.filter))
+    filtered = s2_filter.run(context, parts, config.filter, signals)
     parts = parts_in(out, filtered.values(), s2_filter.FOLDER)
 
-    signals = signals_type(config.filter)
     deduped = s3_dedup.run(context, parts, config.dedup, signals)
     parts = parts_in(out, deduped.values(), s3_dedup.FOLDER)
 
@@ -113,6 +113,7 @@ def _steps(config: PipelineConfig, inputs: Sequence[Input], context: Context) ->
         seed=config.seed,
         tokens_per_shard=config.tokenize.tokens_per_shard,
     )
+    signals = signals_type((*config.extract, *config.filter, *config.tokenize.stages))
     tokenized = s4_tokenize.run(context, parts, config.tokenize.stages, signals, encoding)
     return dict(zip(STEPS, (extracted, filtered, deduped, tokenized), strict=True))
 

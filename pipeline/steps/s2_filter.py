@@ -6,12 +6,14 @@ Reads what step 1 committed and nothing else, so that a changed limit costs no e
 import dataclasses
 from collections.abc import Iterator, Sequence
 
+import pyarrow as pa
+
 from pipeline.document import Stage
 from pipeline.engine.isolation import Begin, guarded
 from pipeline.engine.ledger import Commit
 from pipeline.steps.context import Commits, Context, Part, StageWork
 from pipeline.steps.parts import Chain, Outcome, PartFiles, PartWriter, run_documents
-from pipeline.steps.tables import document_schema, signals_type
+from pipeline.steps.tables import document_schema
 
 STEP = "filter"
 FOLDER = f"steps/{STEP}/documents"
@@ -23,19 +25,21 @@ class FilterTask:
 
     key: str
     part: Part
+    signals: pa.DataType
     work: StageWork
 
 
-def run(context: Context, parts: Sequence[Part], stages: tuple[Stage, ...]) -> Commits:
-    """The commits of the step, one per part."""
+def run(context: Context, parts: Sequence[Part], stages: tuple[Stage, ...], signals: pa.DataType) -> Commits:
+    """The commits of the step, one per part; `signals` is the type of all that was measured up to here."""
     work = context.stage_work(stages)
-    return context.run(STEP, filter_part, [FilterTask(key=part.key, part=part, work=work) for part in parts])
+    tasks = [FilterTask(key=part.key, part=part, signals=signals, work=work) for part in parts]
+    return context.run(STEP, filter_part, tasks)
 
 
 def filter_part(task: FilterTask) -> Commit:
     """Do one part and commit it."""
     work = task.work
-    schema = document_schema(signals_type(work.stages))
+    schema = document_schema(task.signals)
     writer = PartWriter(work.out, PartFiles(step=STEP, key=task.key, documents=FOLDER, schema=schema))
     for outcome in guarded(pages, task, work.limits, isolate=work.isolate):
         writer.add(outcome)

@@ -299,3 +299,22 @@ def test_an_input_without_pages(tmp_path):
     assert (record.totals.records, record.totals.read, record.totals.tokens) == (1, 0, 0)
     assert open_shards(tmp_path / "out").manifest.documents == 0
     assert all(check.ok for check in verify(tmp_path / "out"))
+
+
+def test_signals_of_every_step_are_kept(tmp_path):
+    (tmp_path / "build.yaml").write_text(
+        "extract: [{main_text: {engine: resiliparse}}, {gopher_quality: {}}]\nfilter: [fineweb]\n"
+        "tokenize: {stages: [{c4: {min_sentences: 1}}], train_tokenizer: {vocabulary_size: 300}}"
+    )
+    write_warc(tmp_path / "a.warc.gz", [Page(url="https://a.example/1", html=article(1))])
+    run(tmp_path, tmp_path / "out", local=True)
+    [signals] = pq.read_table(tmp_path / "out/documents", columns=["signals"])["signals"].to_pylist()
+    assert set(signals) == {"gopher_quality", "fineweb", "c4"}
+    assert signals["c4"]["sentences"] == 15  # the title is one
+    assert signals["gopher_quality"]["words"] > 100
+
+
+def test_a_quality_stage_may_stand_once(crawl, tmp_path):
+    (tmp_path / "build.yaml").write_text("filter: [gopher_quality, {gopher_quality: {min_words: 9}}]")
+    with pytest.raises(ConfigError, match="gopher_quality: stands twice"):
+        load_config(tmp_path / "build.yaml")
