@@ -18,6 +18,7 @@ import numpy.typing as npt
 from pipeline import characters
 from pipeline.contract.errors import ConfigError
 from pipeline.ngrams import ngram_hashes, repeated_characters
+from pipeline.unspaced import UNSPACED, split_unspaced
 from pipeline.word_rules import ENGLISH, MAX_CHUNK, SPACED, cut_inside
 from pipeline.words import U64, ChunkTable, Split, Words, concatenate, hash_set
 
@@ -106,6 +107,8 @@ def _pieces(text: str) -> Iterator[tuple[str, bool]]:
 def _table(word_split: WordSplit, language: str) -> ChunkTable:
     if word_split == "datatrove":
         return ChunkTable(_datatrove_split(language))
+    if language in UNSPACED:
+        return ChunkTable(functools.partial(split_unspaced, language))
     return _fast_table(language == "en")
 
 

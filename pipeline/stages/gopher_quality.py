@@ -1,5 +1,6 @@
 """Drop pages that do not read like prose."""
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -45,6 +46,8 @@ class GopherQuality:
     """How many different stop words must occur."""
     stop_words: tuple[str, ...] = ("the", "be", "to", "of", "and", "that", "have", "with")
     """Compared with the words as they stand, upper case and lower case apart."""
+    stop_words_by_language: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    """Those of other languages, such as {de: [der, die, und]}; a language that is not named here has `stop_words`."""
     word_split: WordSplit = "fast"
     """`fast`: our rules; `datatrove`: the splitter of datatrove's filters, slower to start, for exact agreement."""
 
@@ -72,6 +75,10 @@ class GopherQuality:
         if self.min_stop_words is not None and self.min_stop_words > len(set(self.stop_words)):
             have = len(set(self.stop_words))
             raise ValueError(f"min_stop_words: must be at most the {have} stop_words given, got {self.min_stop_words}")
+        for language, words in self.stop_words_by_language.items():
+            if self.min_stop_words is not None and self.min_stop_words > len(set(words)):
+                found = f"{len(set(words))} for '{language}'"
+                raise ValueError(f"stop_words_by_language: must be at least {self.min_stop_words}, got {found}")
 
     def measure(self, doc: Document) -> Document:
         """The document with its counts and ratios; ratios of a text without words or lines are 0."""
@@ -88,9 +95,12 @@ class GopherQuality:
                 sum([line.rstrip().endswith(("...", "…")) for line in lines if ellipses]), len(lines)
             ),
             "alphabetic_words": share(int(np.count_nonzero(words.flags & ALPHA)), len(words)),
-            "stop_words": float(_present(_hashes(self.stop_words), words)),
+            "stop_words": float(_present(_hashes(self._stop_words(doc.language)), words)),
         }
         return doc.with_signals("gopher_quality", values)
+
+    def _stop_words(self, language: str) -> tuple[str, ...]:
+        return self.stop_words_by_language.get(language, self.stop_words)
 
     def judge(self, values: Mapping[str, float]) -> Drop | None:
         """The first limit broken."""
