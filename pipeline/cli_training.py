@@ -24,27 +24,28 @@ Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 
 
 def add_training_commands(app: typer.Typer) -> None:
-    """Hang `train`, `sft`, `sample`, `chat`, `eval` and `export` on the command line."""
+    """Hang `train`, `sft`, `sample`, `chat`, `eval`, `export` and `why` on the command line."""
     app.command("train")(train)
     app.command("sft")(sft)
     app.command("sample")(sample)
     app.command("chat")(chat)
     app.command("eval")(evaluate)
     app.command("export")(export)
+    app.command("why")(why)
 
 
 def train(config: TrainingConfig, nproc: Nproc = None, overrides: Overrides = []) -> None:
     """Pretrain a model on token shards; the same command again goes on from the newest checkpoint."""
     from training.launch import launch
 
-    raise typer.Exit(launch(config, overrides, nproc))
+    raise typer.Exit(_exit_code(launch(config, overrides, nproc)))
 
 
 def sft(config: TrainingConfig, nproc: Nproc = None, overrides: Overrides = []) -> None:
     """Fine-tune a pretrained model on conversations."""
     from training.sft import launch_sft
 
-    raise typer.Exit(launch_sft(config, overrides, nproc))
+    raise typer.Exit(_exit_code(launch_sft(config, overrides, nproc)))
 
 
 def sample(
@@ -123,6 +124,30 @@ def export(
     if to != "hf":
         raise UserError("--to", f"unknown format '{to}'", known=["hf"])
     typer.echo(run_export(checkpoint, output, dtype))
+
+
+def why(
+    run: Annotated[Path, typer.Argument(help="A run folder of train.", metavar="RUN")],
+    step: Annotated[int | None, typer.Option(help="The documents that this step read.")] = None,
+    url: Annotated[str | None, typer.Option(help="The steps that read this page.")] = None,
+    domain: Annotated[str | None, typer.Option(help="The steps that read pages of this domain.")] = None,
+) -> None:
+    """What the model read at a step, and when it read a page; one JSON object a line."""
+    from training import lineage
+
+    given = [
+        [f"--{name}", str(value)]
+        for name, value in (("step", step), ("url", url), ("domain", domain))
+        if value is not None
+    ]
+    if len(given) != 1:
+        raise UserError("why", "give one of --step, --url and --domain")
+    raise typer.Exit(lineage.main([str(run), *given[0]]))
+
+
+def _exit_code(code: int) -> int:
+    """0, 1 or 2: a run ended by a signal (128 + n) has saved its state, but is not done."""
+    return code if code in (0, 2) else 1
 
 
 def _sampling(max_tokens: int, temperature: float, top_k: int | None, top_p: float | None, seed: int) -> Any:

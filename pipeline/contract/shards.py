@@ -104,7 +104,8 @@ class Shard:
         """
         if not 0 <= position < len(self.tokens):
             raise IndexError(f"{self.path.name} has {len(self.tokens)} tokens, so no position {position}")
-        return int(np.searchsorted(self.ends, position, side="right"))
+        # A Python int would turn the whole memory-mapped array into another type first.
+        return int(np.searchsorted(self.ends, np.uint64(position), side="right"))
 
     def docs(self) -> pa.Table:
         """The rows of `.docs.parquet`, one per document."""
