@@ -23,6 +23,8 @@ class Fineweb:
     """Share of lines that end in a sentence-ending mark of any script, as they stand (a space after it counts)."""
     allow_unpunctuated: bool = False
     """Keep pages none of whose lines ends so: their language may have no such mark."""
+    unpunctuated_languages: tuple[str, ...] = ()
+    """Languages that have no such mark, such as th: the share counts as 1 there."""
     max_short_lines: float | None = 0.67
     """Share of short lines."""
     short_line_length: int = 30
@@ -51,9 +53,10 @@ class Fineweb:
         lines = [line for line in doc.features.lines if line and not line.isspace()]
         repeated = sum(map(len, lines)) - sum(map(len, set(lines)))
         newlines = text.count("\n")
+        punctuated = sum(line[-1] in TERMINAL_PUNCTUATION for line in lines)
         values = {
             "lines": float(len(lines)),
-            "punctuated_lines": share(sum(line[-1] in TERMINAL_PUNCTUATION for line in lines), len(lines)),
+            "punctuated_lines": 1.0 if doc.language in self.unpunctuated_languages else share(punctuated, len(lines)),
             "short_lines": share(sum(len(line) <= self.short_line_length for line in lines), len(lines)),
             "duplicate_line_characters": share(repeated, len(text) - newlines),
             "newlines_per_word": share(newlines, len(doc.features.words(self.word_split))),

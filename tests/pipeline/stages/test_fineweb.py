@@ -86,3 +86,10 @@ def test_blank_lines_count_as_newlines_but_not_as_lines(make_doc: Callable[..., 
 def test_a_negative_limit_is_refused() -> None:
     with pytest.raises(ValueError, match="short_line_length: must be a number of at least 0, got -1"):
         Fineweb(short_line_length=-1)
+
+
+def test_a_language_without_full_stops_is_not_asked_for_them(make_doc):
+    text = "\n".join(f"a line of some length that ends in a letter {letter}" for letter in "abcdefgh")
+    stage = Fineweb(unpunctuated_languages=("th",))
+    assert stage(make_doc(text, language="en")).reason == "too_few_punctuated_lines"
+    assert stage(make_doc(text, language="th")).text == text
