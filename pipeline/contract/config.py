@@ -131,6 +131,9 @@ def _resolved(value: Any, hint: Any, variants: Variants) -> Any:
         return {key: _resolved(item, Any, variants) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_resolved(item, hint, variants) for item in value]
+    if isinstance(value, int) and not isinstance(value, bool) and float in (kinds := (hint, *get_args(hint))):
+        # A default written as 3 in a field of floats must read the same as 3.0 from a file.
+        return value if int in kinds else float(value)
     return value
 
 

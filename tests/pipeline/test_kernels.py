@@ -9,7 +9,7 @@ from pathlib import Path
 import numba
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipeline import characters, kernels
@@ -21,6 +21,11 @@ PIECES = [
     *"abcXYZ0159.,;:!?()[]{}'\"’“”…-–—/@#$€%&*+=<>_~^|°§•éßÉΣςΑаЖ字あ한ﬁ²½\u0301\u200c\u2028\u3000\ud800😀 \n\t\0",
     "word", "don't", "can't", "its", "It's", "10km", "e.g.", "U.S.", "vs.", "http://", "1,234.5", "٣", "،", "...", "  ",
 ]  # fmt: skip
+TRICKY = (
+    "X. Xx. ABC. U.S. É. Σ. a. z. vs. (word (vs. (its its) word) (X) 'cause 'Twas $word %word word% +word @word #word "
+    "…word word… word... Σ字 字. 字, ع، 2024 2024, (2024 20a4 ²a don't) im im, "
+    "cannot. ΟΔΟΣ. İ, e\u0301. 1.5 1.5.2 1,a 1, 1. ,1"
+)
 TEXTS = st.lists(st.sampled_from(PIECES), max_size=25).map("".join)
 
 
@@ -31,6 +36,8 @@ def same(one: Words, other: Words) -> bool:
 
 @settings(max_examples=400, deadline=None)  # the first example waits for the compiler
 @given(TEXTS, st.sampled_from([("en", ENGLISH), ("fr", SPACED)]))
+@example(TRICKY, ("en", ENGLISH))
+@example(TRICKY, ("fr", SPACED))
 def test_plain_chunks_are_split_as_the_rules_would(text: str, rules: tuple[str, WordRules]) -> None:
     found = TextFeatures(text, language=rules[0]).words()
     expected = ChunkTable(rules[1].split).look_up(text)
@@ -40,6 +47,7 @@ def test_plain_chunks_are_split_as_the_rules_would(text: str, rules: tuple[str, 
 
 @settings(max_examples=400, deadline=None)  # the first example waits for the compiler
 @given(TEXTS)
+@example(TRICKY)
 def test_plain_chunks_are_normalized_as_the_function_does(text: str) -> None:
     def normalize(chunks: Sequence[str]) -> list[Sequence[str]]:
         return [characters.normalized(chunk) for chunk in chunks]

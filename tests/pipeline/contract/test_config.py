@@ -181,6 +181,16 @@ def test_resolved_writes_every_default_out_and_loads_again():
     assert load(tree) == config
 
 
+def test_resolved_writes_whole_floats_as_floats():
+    @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+    class Limits:
+        share: float = 1
+        most: float | None = 2
+        words: int = 3
+
+    assert [type(value) for value in resolved(Limits()).values()] == [float, float, int]
+
+
 def test_fingerprint_depends_on_content_not_on_order():
     assert fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
     assert fingerprint({"a": 1}) != fingerprint({"a": 2})
