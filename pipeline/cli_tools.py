@@ -65,8 +65,11 @@ def assets_fetch(
         typer.echo(path)
     if not names:
         from pipeline.stages.url_filter import UrlFilter
+        from pipeline.text import prepare
 
-        UrlFilter().prepare()  # builds the compact file of the shipped lists, once per machine
+        # Once per machine: the compact file of the shipped lists, and the compiled loops over text.
+        UrlFilter().prepare()
+        prepare()
 
 
 @tokenizer_app.command("train")

@@ -20,6 +20,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import pipeline.text
 from pipeline.begin import begin, now
 from pipeline.config import PipelineConfig
 from pipeline.contract.errors import ConfigError, IntegrityError, UserError
@@ -89,6 +90,7 @@ def _check(config: PipelineConfig) -> tuple[Path, list[Input]]:
         raise ConfigError("tokenize.tokenizer", "no tokenizer is given", mend=mend)
     for stage in (*config.extract, *config.filter, *tokenize.stages):
         prepare(stage)
+    pipeline.text.prepare()
     return Path(config.run.output).absolute(), inputs
 
 

@@ -58,14 +58,17 @@ class Place(TypedDict):
 
 
 def signals_type(stages: Sequence[Stage]) -> pa.DataType:
-    """The struct of all quality stages' raw values: stage name -> signal name -> float32."""
+    """The struct of all quality stages' raw values: stage name -> signal name -> float64.
+
+    In float32 a share that lies exactly on its limit would fall on the other side when the limit is swept.
+    """
     structs = [
-        (name_of(type(stage)), pa.struct([(signal, pa.float32()) for signal in stage.SIGNALS]))
+        (name_of(type(stage)), pa.struct([(signal, pa.float64()) for signal in stage.SIGNALS]))
         for stage in stages
         if isinstance(stage, QualityStage)
     ]
     # Parquet has no empty struct; a run without quality stages gets one that says so.
-    return pa.struct(structs or [("none", pa.float32())])
+    return pa.struct(structs or [("none", pa.float64())])
 
 
 def document_schema(signals: pa.DataType, *, final: bool = False) -> pa.Schema:
