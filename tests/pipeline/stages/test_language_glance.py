@@ -9,7 +9,7 @@ from fastwarc.warc import ArchiveIterator, WarcRecordType
 
 from pipeline.contract.errors import InputError
 from pipeline.document import Document, Drop
-from pipeline.stages import _fasttext
+from pipeline.stages import _fasttext, language_glance
 from pipeline.stages.language_glance import LanguageGlance
 from pipeline.stages.language_id import LanguageId
 from pipeline.stages.main_text import MainText
@@ -51,6 +51,34 @@ def test_any_language_and_texts_without_html_pass(make_doc: MakeDoc) -> None:
 def test_a_page_with_characters_that_cannot_be_encoded_is_read(make_doc: MakeDoc) -> None:
     dropped = LanguageGlance()(make_doc(html=page(f"\ud800 {GERMAN} \udfff\x00")))
     assert isinstance(dropped, Drop)
+
+
+@pytest.mark.parametrize(
+    ("html", "seen"),
+    [
+        ("<body><p>one</p><script>var two</script>three<!-- four -->five</body>", "one three five"),
+        ("<body>one<STYLE>two</STYLE>three", "one three"),
+        ("<body>one<script>two", "one two"),
+        ("<title>one</title><body>two", "two"),
+        ("no tags &amp; none &lt;here", "no tags & none <here"),
+    ],
+)
+def test_what_nobody_sees_is_left_out_of_the_glimpse(html: str, seen: str) -> None:
+    assert " ".join(language_glance._glimpse(html).replace("-->", " ").replace(">", " ").split()) == seen
+
+
+def test_the_glimpse_of_a_large_page_takes_pieces_of_all_of_it_without_halves_of_tags() -> None:
+    html = "<body>" + "".join(f"<p class='secret secret secret'>word{n} and more words</p>" for n in range(5000))
+    seen = language_glance._glimpse(html)
+    assert len(seen) < language_glance.WINDOWS * language_glance.WIDTH
+    assert "secret" not in seen
+    assert "word4999" in seen
+    assert any(f"word{n} " in seen for n in range(2200, 2800))
+
+
+@pytest.mark.parametrize("opening", ["<script>", "<!--", "<svg ", "<", ">", "&"])
+def test_a_page_of_openings_alone_takes_no_longer_than_another(opening: str) -> None:
+    assert len(language_glance._glimpse(opening * 300_000)) <= 8 * 300_000  # quadratic work would time out here
 
 
 def test_impossible_settings_are_refused(make_doc: MakeDoc) -> None:
