@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -202,7 +201,7 @@ def _rows(
     """Every document that some limit could keep: dropped ones whose other stages all pass, and all kept ones."""
     names = {limit.stage for limit in swept}
     quality = {name: stage for name, stage in stages if isinstance(stage, QualityStage)}
-    others = {name: _rounded(stage) for name, stage in quality.items() if name not in names}
+    others = {name: stage for name, stage in quality.items() if name not in names}
     counted = _token_counts(out, parts)
     per_word, mean = _token_rate(parts, counted, quality)
     rows = []
@@ -237,13 +236,6 @@ def _known(signals: Signals) -> set[str]:
 def _fails(stages: Mapping[str, Any], signals: Signals) -> bool:
     """Whether any of the stages drops a document (or never saw it)."""
     return any(name not in _known(signals) or stage.judge(signals[name]) is not None for name, stage in stages.items())
-
-
-def _rounded(stage: Any) -> Any:
-    """The stage with limits of float32 precision, as the raw values are stored: 0.1 is not above 0.1."""
-    limits = {rule.limit for rule in getattr(stage, "RULES", ())}
-    values = {name: getattr(stage, name) for name in limits}
-    return dataclasses.replace(stage, **{n: float(np.float32(v)) for n, v in values.items() if isinstance(v, float)})
 
 
 def _token_counts(out: Path, parts: Sequence[_Part]) -> dict[str, int]:
@@ -286,7 +278,7 @@ def _judge(
     """One point of the grid."""
     place = "--set " + " ".join(f"{key}={value}" for key, value in point.items())
     stages = dict(_stages(record, point, place))
-    changed = {limit.stage: _rounded(stages[limit.stage]) for limit in swept}
+    changed = {limit.stage: stages[limit.stage] for limit in swept}
     kept = [not _fails(changed, row.signals) for row in rows]
     gained = [row for row, keep in zip(rows, kept, strict=True) if keep and not row.kept]
     lost = [row for row, keep in zip(rows, kept, strict=True) if row.kept and not keep]

@@ -143,6 +143,7 @@ def run_ours(folder: Path, out: Path, *, engine: str) -> dict[str, Any]:
     from pipeline.stages.url_filter import UrlFilter
     from pipeline.steps import s1_extract, s2_filter
     from pipeline.steps.context import Context, parts_in
+    from pipeline.steps.tables import signals_type
 
     settings = RunSettings(output=str(out), local=True)
     extract = (UrlFilter(), LanguageGlance(), MainText(engine=engine), LanguageId())  # type: ignore[arg-type]
@@ -152,7 +153,7 @@ def run_ours(folder: Path, out: Path, *, engine: str) -> dict[str, Any]:
         context = Context(out=out, settings=settings, runner=runner, progress=progress)
         extracted = s1_extract.run(context, expand((str(folder),)), s1_extract.Reading(dump="bench"), Screen(), extract)
         parts = parts_in(out, extracted.values(), s1_extract.FOLDER)
-        filtered = s2_filter.run(context, parts, quality)
+        filtered = s2_filter.run(context, parts, quality, signals_type((*extract, *quality)))
     seconds: dict[str, float] = {}
     for commit in (*extracted.values(), *filtered.values()):
         for stage, value in commit.seconds.items():

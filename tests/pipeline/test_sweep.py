@@ -95,7 +95,7 @@ def test_tokens_of_other_documents_follow_from_their_words(out):
     assert wider.tokens == pytest.approx(own.tokens + added * found.tokens_per_word, abs=1)
 
 
-def test_a_value_at_its_limit_is_kept_though_it_is_stored_in_32_bits(out):
+def test_a_value_at_its_limit_is_kept(out):
     (own,) = sweep(out, [f"{HASHES}=0.1"]).settings
     assert (own.lost, own.gained) == (0, 0)
     (below,) = sweep(out, [f"{HASHES}=0.09"]).settings
