@@ -31,6 +31,8 @@ POLL_SECONDS = 0.25
 MAX_DEATHS = 3
 # A child that has grown this far beyond its start is replaced: parsers leak.
 MAX_GROWTH_BYTES = 1 << 30
+# A page that is ready to run but starved of CPU gets this many times the wall-clock limit.
+STARVED = 20
 HEARTBEAT = struct.Struct("<Qdd?")
 """Pages begun; CPU seconds and monotonic time when the last one began; whether one is under way."""
 _PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
@@ -220,23 +222,27 @@ class _Child:
         begun, cpu_start, wall_start, inside = HEARTBEAT.unpack_from(self._heartbeat)
         if not inside:
             return None
-        cpu, wall = self._cpu_seconds() - cpu_start, time.monotonic() - wall_start
+        state, used = self._process_state()
+        cpu, wall = used - cpu_start, time.monotonic() - wall_start
         if HEARTBEAT.unpack_from(self._heartbeat)[0] != begun:
             return None  # the page ended while we looked
         if cpu > limits.cpu_seconds * self._slowness:
             return Blame("timeout", round(cpu, 1))
-        if wall > limits.wall_seconds * self._slowness:
+        # On a crowded machine a page may get little CPU for long: only one that waits by itself is to blame.
+        patience = STARVED if state == "R" else 1
+        if wall > limits.wall_seconds * self._slowness * patience:
             return Blame("timeout", round(wall, 1))
         if self.resident_bytes() > self.first_resident + limits.memory + MAX_GROWTH_BYTES:
             return Blame("memory", round(cpu, 1))
         return None
 
-    def _cpu_seconds(self) -> float:
+    def _process_state(self) -> tuple[str, float]:
+        """State letter of proc(5), `R` for running or ready to run, and CPU seconds used."""
         try:
             fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         except OSError:
-            return 0.0
-        return (int(fields[11]) + int(fields[12])) / _TICKS
+            return "X", 0.0
+        return fields[0], (int(fields[11]) + int(fields[12])) / _TICKS
 
     def _crash(self) -> Blame:
         _, _, wall_start, _ = HEARTBEAT.unpack_from(self._heartbeat)

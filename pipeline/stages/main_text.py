@@ -88,6 +88,10 @@ class MainText:
             if value is not None and value < 1:
                 raise ValueError(f"{name}: must be at least 1, got {value}")
 
+    def prepare(self) -> None:
+        """Import the extractors, which takes a second."""
+        self(Document(id="", url="", html="<p>prepared</p>"))
+
     def __call__(self, doc: Document) -> Document | Drop:
         if not doc.html:
             return doc if doc.text else Drop("empty_page", value=0, limit=1)

@@ -53,6 +53,10 @@ class Pii:
         if unknown:
             raise ValueError(f"phone_regions: no country code such as GB or US: '{unknown[0]}'")
 
+    def prepare(self) -> None:
+        """Load Presidio's recognizers, which takes a second."""
+        self.find("someone@example.org 192.88.99.1")
+
     def __call__(self, doc: Document) -> Document:
         """The document with personal data replaced and counted per type in `pii_counts`."""
         text, counts = self.scrub(doc.text)

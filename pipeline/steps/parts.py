@@ -13,8 +13,9 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
+import pipeline.text
 from pipeline.contract.errors import IntegrityError, TokenmillError
-from pipeline.document import Document, Drop, QualityStage, Stage
+from pipeline.document import Document, Drop, QualityStage, Stage, prepare
 from pipeline.engine.isolation import Begin, Blame
 from pipeline.engine.ledger import Commit, FileEntry, Ledger
 from pipeline.stages import name_of
@@ -62,6 +63,11 @@ class Chain:
             (name_of(type(stage)), stage, stage if isinstance(stage, QualityStage) else None) for stage in stages
         ]
         self._dropped_text = dropped_text
+        # Models, lists and compiled loops are loaded here: the first page must not pay for them with its limits.
+        for stage in stages:
+            prepare(stage)
+        if any(quality for _, _, quality in self._stages):
+            pipeline.text.prepare()
 
     def run(self, doc: Document) -> Outcome:
         """The outcome of a document; an exception of a stage, whatever it is, quarantines the page.

@@ -1,5 +1,6 @@
 """Whole builds of a small crawl: nothing lost, the same bytes however it is run, refused when it is another run."""
 
+import contextlib
 import filecmp
 import os
 import subprocess
@@ -7,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pyarrow.parquet as pq
 import pytest
 from warc_pages import Page, article, write_warc
@@ -190,24 +192,30 @@ def test_a_driver_killed_on_ray_goes_on_to_the_same_bytes(crawl, local, tmp_path
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("step", ["extract", "filter"])
-def test_a_build_survives_its_workers(crawl, local, tmp_path, step):
+@pytest.mark.parametrize("task", ["extract", "sign", "tokenize"])
+def test_a_build_survives_its_workers(crawl, local, tmp_path, task):
     out = tmp_path / "workers"
     build = start(crawl, out, "--set", "run.workers=2")
     try:
-        wait_for_commit(build, out, step)
-        subprocess.run(["pkill", "-KILL", "-P", _raylet_of(build.pid)], check=False)
+        killed = _kill_workers(build, f"ray::{task}")
         assert build.wait(timeout=200) == 0
     finally:
         build.kill()
+    assert killed
     assert_same_bytes(local, out)
 
 
-def _raylet_of(driver: int) -> str:
-    """The process that starts Ray's workers for this driver."""
-    listed = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout
-    rows = [line.split(None, 2) for line in listed.splitlines()[1:]]
-    return next(pid for pid, parent, command in rows if parent == str(driver) and "raylet/raylet" in command)
+def _kill_workers(build: subprocess.Popen[bytes], title: str) -> int:
+    """Kill every Ray worker of the build that is doing such a task, as soon as there is one; how many those were."""
+    driver, killed = psutil.Process(build.pid), 0
+    while build.poll() is None and not killed:
+        time.sleep(0.01)
+        for process in driver.children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                if " ".join(process.cmdline()).startswith(title):
+                    process.kill()
+                    killed += 1
+    return killed
 
 
 def test_another_config_is_refused_by_name(crawl, local):
