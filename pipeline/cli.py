@@ -144,7 +144,7 @@ def status(out: RunFolder, as_json: AsJson = False) -> None:
         _out.print(f"failed: {found.error}", markup=False)
     table = Table("step", "tasks committed", "read", "kept", "CPU seconds")
     for step in found.steps:
-        table.add_row(step.name, f"{step.committed}/{step.tasks or '?'}", f"{step.read:,}", f"{step.kept:,}",
+        table.add_row(step.name, str(step.committed) if step.tasks is None else f"{step.committed}/{step.tasks}", f"{step.read:,}", f"{step.kept:,}",
                       f"{step.cpu_seconds:,.1f}")  # fmt: skip
     _out.print(table)
 

@@ -18,6 +18,8 @@ from pipeline.flow import build
 from pipeline.remove import Takedown, remove
 from pipeline.verify import verify
 
+# Needs a model that is trained first: stages/test_quality_classifier.py has documents on both sides of its limit.
+ELSEWHERE = {"quality_classifier.low_score"}
 CRAWLS: dict[str, tuple[str, Pages]] = {
     "extract": (reason_pages.EXTRACT, reason_pages.extract_pages()),
     "filter": (reason_pages.FILTER, reason_pages.filter_pages()),
@@ -80,6 +82,8 @@ def test_each_page_is_dropped_for_the_reason_it_was_made_for(runs, name):
 def test_the_row_of_a_rule_says_what_was_measured_and_which_limit_it_broke(runs):
     rows = {(row["stage"], row["reason"]): row for row in pq.read_table(runs["filter"] / "dropped").to_pylist()}
     for stage, rule in rules():
+        if f"{stage}.{rule.reason}" in ELSEWHERE:
+            continue
         value, limit = rows[stage, rule.reason]["value"], rows[stage, rule.reason]["limit"]
         assert limit == getattr(stages.load(stage)(), rule.limit)
         assert value < limit if rule.kind == "at least" else value > limit
@@ -98,7 +102,7 @@ def test_takedown(runs, tmp_path):
 
 def test_no_reason_in_the_code_is_without_a_page():
     reached = {reason for _, pages in CRAWLS.values() for reason in pages} - {KEPT} | set(TAKEN_DOWN)
-    assert {reason.partition(".")[2] for reason in reached} == reasons_in_code()
+    assert {reason.partition(".")[2] for reason in reached} | ELSEWHERE == reasons_in_code()
 
 
 def test_reasons_are_found_in_source():
