@@ -144,7 +144,8 @@ def status(out: RunFolder, as_json: AsJson = False) -> None:
         _out.print(f"failed: {found.error}", markup=False)
     table = Table("step", "tasks committed", "read", "kept", "CPU seconds")
     for step in found.steps:
-        table.add_row(step.name, str(step.committed) if step.tasks is None else f"{step.committed}/{step.tasks}", f"{step.read:,}", f"{step.kept:,}",
+        tasks = str(step.committed) if step.tasks is None else f"{step.committed}/{step.tasks}"
+        table.add_row(step.name, tasks, f"{step.read:,}", f"{step.kept:,}",
                       f"{step.cpu_seconds:,.1f}")  # fmt: skip
     _out.print(table)
 
