@@ -222,18 +222,13 @@ def remove(
 def _print_traces(found: list[Any]) -> None:
     for one in found:
         details = ", ".join(f"{name} {value}" for name, value in one.details.items())
-        _out.print(f"[bold]{one.outcome}[/] {details}", highlight=False, soft_wrap=True)
-        _out.print(
-            f"  {one.url}\n  {one.id} in {one.warc_path} at byte {one.warc_offset}", highlight=False, markup=False
-        )
+        typer.echo(f"{one.outcome}: {details}")
+        typer.echo(f"  {one.url}")
+        typer.echo(f"  {one.id} in {one.warc_path} at byte {one.warc_offset}")
         for span in one.spans:
-            _out.print(
-                f"  {span.shard} tokens {span.start:,} to {span.start + span.length - 1:,}",
-                highlight=False,
-                soft_wrap=True,
-            )
+            typer.echo(f"  {span.shard} tokens {span.start:,} to {span.start + span.length - 1:,}")
     if not found:
-        _out.print("nothing: no candidate of this run has such an address")
+        typer.echo("nothing: no candidate of this run has such an address")
 
 
 @config_app.command("show")
