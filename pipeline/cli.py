@@ -108,7 +108,7 @@ def build(
 @app.command()
 def verify(
     out: RunFolder,
-    sample: Annotated[int, typer.Option(help="Documents to read again through their WARC pointers.")] = 200,
+    sample: Annotated[int, typer.Option(min=0, help="Documents to read again through their WARC pointers.")] = 200,
     as_json: AsJson = False,
 ) -> None:
     """Check every promise of a run folder against its bytes; exit 1 if one does not hold."""
@@ -213,7 +213,9 @@ def remove(
 
     if not domain and url_file is None:
         raise UserError("remove", "nothing to remove", mend="give --domain or --url-file")
-    domains = frozenset(name.lower().strip(".") for name in domain)
+    domains = frozenset(name.lower().strip(". ") for name in domain)
+    if "" in domains:
+        raise UserError("--domain", "is empty", mend="give a domain such as example.com")
     done = take_out(out, output, Takedown(domains, read_urls(url_file) if url_file else frozenset()))
     _out.print(f"{done.documents:,} documents and {done.tokens:,} tokens taken out, {done.shards_rewritten} of "
                f"{done.shards} shards written anew: {output}", highlight=False, soft_wrap=True)  # fmt: skip

@@ -101,6 +101,8 @@ class PipelineConfig:
     """Where and how the run is executed; never changes what comes out."""
 
     def __post_init__(self) -> None:
+        if not -(1 << 63) <= self.seed < 1 << 63:
+            raise ValueError(f"seed: must be at least -2^63 and below 2^63, got {self.seed}")
         stages = (*self.extract, *self.filter, *self.tokenize.stages)
         names = [pipeline.stages.name_of(type(stage)) for stage in stages if isinstance(stage, QualityStage)]
         twice = next((name for name in names if names.count(name) > 1), None)

@@ -39,9 +39,17 @@ def run_tasks(
         progress: told of every commit.
     """
     wanted = {task.key for task in tasks}
-    done = {key: commit for key, commit in Ledger(out, step).committed().items() if key in wanted}
+    done = {
+        key: commit for key, commit in Ledger(out, step).committed().items() if key in wanted and _whole(out, commit)
+    }
     with progress.step(step, total=len(tasks), already=done.values()) as shown:
         for commit in runner.map(function, [task for task in tasks if task.key not in done]):
             done[commit.key] = commit
             shown.advance(commit)
     return dict(sorted(done.items()))
+
+
+def _whole(out: Path, commit: Commit) -> bool:
+    """Whether every file of the commit is there in its size: a task whose files were lost is done again."""
+    paths = ((out / entry.path, entry.bytes) for entry in commit.files)
+    return all(path.is_file() and path.stat().st_size == size for path, size in paths)

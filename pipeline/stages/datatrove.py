@@ -17,6 +17,9 @@ class Datatrove:
 
     The block sees datatrove's Document: text, id, and the metadata url, date, dump, language, language_score,
     warc_path. What it drops is dropped for the reason it gives its exclusion writer. Text it changed is taken over.
+
+    A block that draws by chance or remembers documents (SamplerFilter, dedup blocks) gives answers that depend on how
+    pages are spread over processes: with one of those a run is no longer the same bytes every time.
     """
 
     class_: str
