@@ -16,7 +16,7 @@ say "2/7 build: extract, filter, dedup, scrub, tokenize"
 "$bin/tokenmill" build configs/pipeline/demo.yaml --input "$demo/input/crawl/*.warc.gz" --output "$demo/data"
 "$bin/tokenmill" verify "$demo/data"
 
-say "3/7 train: a 1M-parameter model with FSDP on 2 processes"
+say "3/7 train: a 2M-parameter model with FSDP on 2 processes"
 "$bin/tokenmill" train configs/training/demo-1m.yaml --nproc 2 \
   --set data.tokens="$demo/data" --set run.output="$demo/model"
 
