@@ -28,8 +28,13 @@ def add_child(cpu_seconds: float) -> None:
     _clock.children += cpu_seconds
 
 
-def task_seconds() -> tuple[float, float]:
-    """(CPU seconds, wall seconds) since `start_task`; zeros where no task was begun."""
+def end_task() -> None:
+    """The task is over: what this process commits now is no work of its own."""
+    _clock.wall = 0.0
+
+
+def task_seconds() -> tuple[float, float] | None:
+    """(CPU seconds, wall seconds) of the task under way; None where there is none."""
     if not _clock.wall:
-        return 0.0, 0.0
+        return None
     return time.process_time() - _clock.cpu + _clock.children, time.monotonic() - _clock.wall

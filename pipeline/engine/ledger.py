@@ -73,13 +73,16 @@ class Ledger:
     def commit(self, commit: Commit) -> Commit:
         """Write the commit, atomically; the last thing a task does. Where another attempt was first, its own stands."""
         standing = self.find(commit.key)
-        return self.replace(commit) if standing is None else standing
+        if standing is not None:
+            return standing
+        spent = task_seconds()  # none where the commit of another run is taken over: it keeps what it says
+        if spent:
+            commit = dataclasses.replace(commit, cpu_seconds=round(spent[0], 4), wall_seconds=round(spent[1], 4))
+        return self.replace(commit)
 
     def replace(self, commit: Commit) -> Commit:
         """As `commit`, over one that stands: for a copy of a run that is changed, such as `remove` makes."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        cpu, wall = task_seconds()
-        commit = dataclasses.replace(commit, cpu_seconds=round(cpu, 4), wall_seconds=round(wall, 4))
         tree = json.loads(json.dumps(dataclasses.asdict(commit)))  # as it will be read back
         write_json(self.folder / f"{commit.key}.json", {**tree, "check": _check(tree)})
         return commit

@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 import pyarrow as pa
 
 from pipeline.contract.errors import UserError
-from pipeline.engine.clock import start_task
+from pipeline.engine.clock import end_task, start_task
 from pipeline.engine.ledger import Commit, Ledger
 from pipeline.engine.mending import UnreadableFile, whole_commits
 from pipeline.engine.progress import Progress
@@ -85,6 +85,8 @@ def _timed(function: Callable[[T], Commit], ledger: Ledger) -> Callable[[T], Com
             raise UnreadableFile(
                 f"{problem}\n  build again: files are checked, and the damaged one is made anew"
             ) from error
+        finally:
+            end_task()
 
     return timed
 

@@ -44,7 +44,8 @@ def once(task: ExtractTask, *, isolate: bool) -> tuple[float, list[tuple[str, An
     """CPU seconds, and what came out."""
     start_task()
     found = [(item.kind, item.row) for item in guarded(pages, task, task.work.limits, isolate=isolate)]
-    return task_seconds()[0], found
+    cpu, _ = task_seconds() or (0.0, 0.0)
+    return cpu, found
 
 
 def starting(task: ExtractTask) -> float:

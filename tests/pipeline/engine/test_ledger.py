@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,18 @@ def test_plain_progress_says_what_came_of_it(tmp_path, capsys):
         shown.advance(Commit(key="b", counts={"read": 4, "kept": 3, "quarantined": 1}))
     line = capsys.readouterr().err
     assert line.startswith("extract: 2/2 tasks (1 from before), 8 read, 4 kept (50.0%), 1 quarantined, ")
+
+
+def test_a_commit_has_the_time_of_its_task_and_of_no_other(tmp_path):
+    def work(task):
+        time.sleep(0.002)
+        return Ledger(task.out, "step").commit(Commit(key=task.key))
+
+    timed = run_tasks(LocalRunner(), tmp_path, "step", work, [Task("a", tmp_path)], PlainProgress(quiet=True))["a"]
+    assert timed.wall_seconds > 0
+    taken_over = Commit(key="b", cpu_seconds=7.0, wall_seconds=8.0)
+    assert Ledger(tmp_path, "step").commit(taken_over) == taken_over
+    assert Ledger(tmp_path, "step").replace(timed) == timed
 
 
 def test_the_log_keeps_every_run_and_how_it_ended(tmp_path):
