@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal, get_args
 
 import typer
 
-from pipeline.contract.config import read_yaml, resolved
+from pipeline.contract.config import resolved
 from pipeline.contract.errors import UserError
 from pipeline.contract.schema import json_schema
+from pipeline.contract.yaml_text import read_yaml
 
 Kind = Literal["pipeline", "training", "sft"]
 

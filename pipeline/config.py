@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import pipeline.stages
-from pipeline.contract.config import Registry, apply_overrides, build, read_yaml, resolved
+from pipeline.contract.config import Registry, build, resolved
 from pipeline.contract.errors import ConfigError
+from pipeline.contract.keys import apply_overrides
+from pipeline.contract.yaml_text import read_yaml
 from pipeline.dedup.config import DedupConfig
 from pipeline.dedup.lines import LineDedup
 from pipeline.dedup.substrings import SubstringDedup

@@ -14,8 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.config import VARIANTS, PipelineConfig
-from pipeline.contract.config import apply_overrides, build
+from pipeline.contract.config import build
 from pipeline.contract.errors import ConfigError, InputError, nearest
+from pipeline.contract.keys import apply_overrides
 from pipeline.contract.run import RunRecord
 from pipeline.contract.tables import read_batches, read_table
 from pipeline.document import QualityStage

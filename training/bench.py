@@ -22,10 +22,12 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from pipeline.contract.config import apply_overrides, build, read_yaml
+from pipeline.contract.config import build
 from pipeline.contract.errors import ConfigError, TokenmillError
+from pipeline.contract.keys import apply_overrides
 from pipeline.contract.manifest import FORMAT_VERSION, TokenizerInfo, TokensManifest, dtype_for
 from pipeline.contract.shards import shard_name, write_shard
+from pipeline.contract.yaml_text import read_yaml
 from training import parallel
 from training.batches import Prefetcher
 from training.config import PretrainConfig

@@ -32,9 +32,10 @@ from torch.distributed.checkpoint.filesystem import FileSystemWriter
 from torch.distributed.checkpoint.state_dict_loader import load as load_state
 from torch.distributed.checkpoint.state_dict_saver import save as save_state
 
-from pipeline.contract.config import Tree, build
+from pipeline.contract.config import build
 from pipeline.contract.errors import InputError, IntegrityError
 from pipeline.contract.manifest import TokenizerInfo, read_json, sha256_file, write_json
+from pipeline.contract.yaml_text import Tree
 from training.config import ModelConfig
 from training.model import Transformer
 from training.parallel import World, assign, gather

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pipeline.contract.config import apply_overrides, build, read_yaml
+from pipeline.contract.config import build
+from pipeline.contract.keys import apply_overrides
+from pipeline.contract.yaml_text import read_yaml
 
 VOCABULARY_MULTIPLE = 64
 """Matrix sides that are multiples of 64 keep tensor cores and FSDP's even splits happy."""

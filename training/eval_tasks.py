@@ -12,9 +12,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.contract.config import read_yaml
 from pipeline.contract.contamination import State
 from pipeline.contract.errors import InputError, nearest
+from pipeline.contract.yaml_text import read_yaml
 from training.contaminated import Checked
 
 TASK_FOLDER = Path(__file__).with_name("tasks")

@@ -13,8 +13,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.contract.config import Tree, differences, resolved
+from pipeline.contract.config import differences, resolved
 from pipeline.contract.errors import ConfigError, TokenmillError
+from pipeline.contract.yaml_text import Tree
 from training import checkpoint, parallel
 from training.checkpoint import Checkpoint, Progress
 from training.config import PretrainConfig, load_config

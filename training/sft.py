@@ -17,9 +17,10 @@ from pathlib import Path
 
 import torch
 
-from pipeline.contract.config import Tree, differences, resolved
+from pipeline.contract.config import differences, resolved
 from pipeline.contract.errors import ConfigError, TokenmillError
 from pipeline.contract.manifest import TokenizerInfo, write_json
+from pipeline.contract.yaml_text import Tree
 from training import checkpoint, parallel
 from training.chat import ChatFormat, Message, add_chat_tokens, check_tokenizer, template
 from training.checkpoint import Checkpoint, Progress

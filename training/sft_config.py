@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from pipeline.contract.config import apply_overrides, build, read_yaml
+from pipeline.contract.config import build
+from pipeline.contract.keys import apply_overrides
+from pipeline.contract.yaml_text import read_yaml
 from training.config import CheckpointConfig, OptimizerConfig, ParallelConfig, RunConfig
 
 

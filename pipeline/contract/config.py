@@ -9,7 +9,6 @@ A field typed with a *variant* (a class given in `variants`, such as Stage) is w
 """
 
 import ast
-import copy
 import dataclasses
 import functools
 import hashlib
@@ -20,15 +19,12 @@ import textwrap
 import types
 import typing
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar, Union, get_args, get_origin
 
-import yaml
-
 from pipeline.contract.errors import ConfigError, nearest
+from pipeline.contract.yaml_text import kind_of
 
 T = TypeVar("T")
-Tree = dict[str, Any]
 Variants = Mapping[type, "Registry"]
 
 
@@ -43,63 +39,6 @@ class Registry(Protocol):
 
     def name_of(self, cls: type) -> str:
         """The inverse of `load`."""
-
-
-class _Loader(yaml.SafeLoader):
-    """SafeLoader that refuses what YAML lets pass in silence: a key given twice, a key without a value."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key_node, value_node in node.value:
-            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
-            line = key_node.start_mark.line + 1
-            if isinstance(value_node, yaml.ScalarNode) and value_node.value == "" and value_node.style is None:
-                problem = f"key '{key}' has no value (line {line}): write {{}} for the defaults, null to turn it off"
-                raise yaml.constructor.ConstructorError(None, None, problem)
-            if isinstance(key, (str, int, float, bool)) and key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"key '{key}' is given twice (line {line})")
-            if isinstance(key, (str, int, float, bool)):
-                seen.add(key)
-        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
-        return mapping
-
-
-def read_yaml(path: str | Path) -> Tree:
-    """The mapping in a YAML file.
-
-    Raises:
-        ConfigError: the file is missing, is not UTF-8, is not YAML, or holds no mapping.
-    """
-    place = str(path)
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise ConfigError(place, f"cannot read the config: {reason}") from error
-    tree = _parse(text, place)
-    if not isinstance(tree, dict):
-        raise ConfigError(place, f"expected a mapping of keys at the top, found {_kind(tree)}")
-    return tree
-
-
-def apply_overrides(tree: Tree, overrides: Sequence[str]) -> Tree:
-    """A copy of `tree` with each `a.b.c=value` of the command line set; values are YAML.
-
-    A list is entered by position (`extract.0`) or, if its items are one-key mappings (stages), by name
-    (`filter.gopher_quality.min_words`).
-
-    Raises:
-        ConfigError: an override without `=`, or a path that enters something that is no mapping or list.
-    """
-    tree = copy.deepcopy(tree)
-    for override in overrides:
-        place = f"--set {override}"
-        path, equals, raw = override.partition("=")
-        keys = path.strip().split(".")
-        if not equals or not all(keys):
-            raise ConfigError(place, "expected KEY.SUBKEY=VALUE", mend="example: --set run.workers=2")
-        _set(tree, keys, _parse(raw, place), place)
-    return tree
 
 
 def build(cls: type[T], tree: Any, where: str, variants: Variants | None = None) -> T:
@@ -188,61 +127,8 @@ def _hints(cls: type) -> dict[str, Any]:
     return typing.get_type_hints(cls)
 
 
-def _parse(text: str, place: str) -> Any:
-    try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
-    except Exception as error:
-        raise ConfigError(place, f"not valid YAML: {' '.join(str(error).split())}") from error
-
-
-def _set(node: Any, keys: list[str], value: Any, place: str) -> None:
-    for depth, key in enumerate(keys):
-        last = depth == len(keys) - 1
-        here = ".".join(keys[:depth]) or "the top"
-        if isinstance(node, list):
-            index = _index(node, key)
-            if index is None:
-                known = [next(iter(item)) if isinstance(item, dict) and item else str(item) for item in node]
-                raise ConfigError(place, f"'{here}' has no item '{key}'", known=known, mend=nearest(key, known))
-            item = node[index]
-            named = not key.isdigit()
-            if isinstance(item, str) and not last:
-                item = node[index] = {item: {}}
-            if last:
-                node[index] = {key: value} if named else value
-            else:
-                if named and item[key] is None:
-                    item[key] = {}
-                node = item[key] if named else item
-        elif isinstance(node, dict):
-            if last:
-                node[key] = value
-            else:
-                if node.get(key) is None:
-                    node[key] = {}
-                node = node[key]
-        else:
-            raise ConfigError(place, f"'{here}' is {_kind(node)}, so it has no key '{key}'")
-
-
-def _index(items: list[Any], key: str) -> int | None:
-    """The position of `key` in a list: a number, or the name of a one-key mapping or bare string."""
-    if key.isdigit():
-        return int(key) if int(key) < len(items) else None
-    for index, item in enumerate(items):
-        if item == key or (isinstance(item, dict) and list(item) == [key]):
-            return index
-    return None
-
-
 def _place(where: str, path: str) -> str:
     return f"{where}: {path}" if path else where
-
-
-def _kind(value: Any) -> str:
-    names = {dict: "a mapping", list: "a list", str: "text", bool: "true/false", int: "a whole number",
-             float: "a number", type(None): "nothing (null)"}  # fmt: skip
-    return names.get(type(value), type(value).__name__)
 
 
 def _wrong(expected: str, value: Any, where: str, path: str, mend: str | None = None) -> ConfigError:
@@ -250,7 +136,7 @@ def _wrong(expected: str, value: Any, where: str, path: str, mend: str | None = 
         shown = json.dumps(value, default=str)
     except (ValueError, RecursionError):  # YAML can say that a list is an item of itself
         shown = "something that holds itself"
-    return ConfigError(_place(where, path), f"expected {expected}, found {shown[:80]} ({_kind(value)})", mend=mend)
+    return ConfigError(_place(where, path), f"expected {expected}, found {shown[:80]} ({kind_of(value)})", mend=mend)
 
 
 def _value(hint: Any, value: Any, where: str, path: str, variants: Variants) -> Any:

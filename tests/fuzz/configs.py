@@ -10,8 +10,10 @@ from case import Case, Target, promise, refused
 from mutate import ODD_TEXTS, ODD_VALUES, TOKENS, mangle, mangle_tree
 
 from pipeline.config import VARIANTS, PipelineConfig, load_config, resolved_config
-from pipeline.contract.config import apply_overrides, build, fingerprint, read_yaml, resolved
+from pipeline.contract.config import build, fingerprint, resolved
 from pipeline.contract.errors import TokenmillError
+from pipeline.contract.keys import apply_overrides
+from pipeline.contract.yaml_text import read_yaml
 from training.config import PretrainConfig
 from training.config import load_config as load_pretraining
 from training.sft_config import SftConfig, load_sft_config

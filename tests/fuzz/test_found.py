@@ -11,11 +11,11 @@ import pytest
 from warc_pages import Page, article, warc_member
 
 from pipeline.config import load_config
-from pipeline.contract.config import read_yaml
 from pipeline.contract.errors import ConfigError, InputError, IntegrityError, UserError
 from pipeline.contract.manifest import read_json, write_json
 from pipeline.contract.run import RunRecord
 from pipeline.contract.tables import read_batches, read_table
+from pipeline.contract.yaml_text import read_yaml
 from pipeline.engine.ledger import Ledger
 from pipeline.publish import remote_settings
 from pipeline.sources.crawl_url import find_links, parse_url

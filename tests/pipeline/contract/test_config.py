@@ -7,9 +7,10 @@ from typing import Literal
 
 import pytest
 
-from pipeline.contract.config import apply_overrides, build, differences, field_docs, fingerprint, read_yaml, resolved
+from pipeline.contract.config import build, differences, field_docs, fingerprint, resolved
 from pipeline.contract.errors import ConfigError
 from pipeline.contract.schema import json_schema
+from pipeline.contract.yaml_text import read_yaml
 
 
 class Shape:
@@ -140,35 +141,6 @@ def test_a_config_that_is_missing_or_not_text(tmp_path):
     (tmp_path / "latin.yaml").write_bytes(b"path: caf\xe9\n")
     with pytest.raises(ConfigError, match="cannot read the config"):
         read_yaml(tmp_path / "latin.yaml")
-
-
-def test_overrides_enter_mappings_and_lists_by_name():
-    tree = {"path": "x", "shapes": ["circle", {"square": None}]}
-    changed = apply_overrides(tree, ["inner.size=5", "shapes.circle.radius=3", "shapes.square.side=2", "limit=null"])
-    assert changed == {"path": "x", "inner": {"size": 5}, "limit": None,
-                       "shapes": [{"circle": {"radius": 3}}, {"square": {"side": 2}}]}  # fmt: skip
-    assert tree == {"path": "x", "shapes": ["circle", {"square": None}]}
-
-
-def test_an_override_can_turn_a_listed_stage_off():
-    assert apply_overrides({"shapes": [{"circle": {"radius": 2}}]}, ["shapes.circle=null"]) == {
-        "shapes": [{"circle": None}]
-    }
-
-
-@pytest.mark.parametrize(
-    ("override", "problem"),
-    [
-        ("rate", "expected KEY.SUBKEY=VALUE"),
-        ("=1", "expected KEY.SUBKEY=VALUE"),
-        ("shapes.square.x=1", "has no item 'square'"),
-        ("path.a=1", "'path' is text, so it has no key 'a'"),
-        ("rate=[1", "not valid YAML"),
-    ],
-)
-def test_overrides_that_cannot_be_set(override, problem):
-    with pytest.raises(ConfigError, match=problem):
-        apply_overrides({"path": "x", "shapes": ["circle"]}, [override])
 
 
 def test_resolved_writes_every_default_out_and_loads_again():
