@@ -9,13 +9,13 @@ all but the first rows. The variable is read when a process starts, hence the ch
 """
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pipeline.contract.child import environment, module_command
 from pipeline.contract.errors import TokenmillError
 
 
@@ -25,9 +25,9 @@ def fit(lines: Path, model: Path, options: Mapping[str, Any]) -> None:
     Raises:
         TokenmillError: fastText failed; the message is its own.
     """
-    environment = {**os.environ, "MALLOC_PERTURB_": "255", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    command = [sys.executable, "-m", "pipeline.fasttext_training", str(lines), str(model), json.dumps(dict(options))]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    command = module_command("pipeline.fasttext_training", str(lines), str(model), json.dumps(dict(options)))
+    zeros = environment({"MALLOC_PERTURB_": "255"})
+    done = subprocess.run(command, env=zeros, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
         raise TokenmillError(f"fastText could not train: {last}")

@@ -25,6 +25,7 @@ from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any, Protocol
 
+from pipeline.contract.child import environment, module_command
 from pipeline.contract.errors import TokenmillError
 from pipeline.engine.clock import add_child
 from pipeline.engine.settings import PageLimits
@@ -213,10 +214,11 @@ class _Child:
             shared.truncate(HEARTBEAT.size)
             self._heartbeat = mmap.mmap(shared.fileno(), HEARTBEAT.size)
             descriptors = (theirs.fileno(), shared.fileno())
-            # Stages of the user's own are found where this process finds them.
-            environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"}
-            command = [sys.executable, "-m", "pipeline.engine.page_process", *map(str, descriptors), str(os.getpid())]
-            self.process = subprocess.Popen(command, pass_fds=descriptors, env=environment, stdin=subprocess.DEVNULL)
+            arguments = (*map(str, descriptors), str(os.getpid()))
+            self.process = subprocess.Popen(
+                module_command("pipeline.engine.page_process", *arguments), pass_fds=descriptors,
+                env=environment({"OMP_NUM_THREADS": "1"}), stdin=subprocess.DEVNULL,
+            )  # fmt: skip
         theirs.close()
         self._slowness = 1.0
         self.first_resident = 1 << 62

@@ -14,8 +14,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from pipeline.contract.child import module_path
 from pipeline.contract.errors import TokenmillError, UserError
 from pipeline.engine.dispatch import BATCH_SECONDS, Batch, Running, Waiting
 from pipeline.engine.settings import RunSettings
@@ -34,6 +36,9 @@ GONE_SECONDS = 20.0
 STUCK_SECONDS = 40.0
 """The same, when a call to Ray does not return: before Ray, after 60, ends the process with a message of its own."""
 LOSERS_SECONDS = 10.0
+_OUR_FOLDER = Path(__file__).resolve().parents[2]
+"""Ray puts the folder it is started in first on the path of its workers, where a `pipeline` of the user's own
+would be imported instead of ours."""
 
 
 class ClusterGoneError(TokenmillError):
@@ -85,7 +90,7 @@ class RayRunner:
             max_retries=options.retries,
             max_calls=options.tasks_per_worker,
             scheduling_strategy="SPREAD",
-        )(_in_batches(function))
+        )(_in_batches(function, str(Path.cwd())))
         waiting, running = Waiting(tasks), Running[T]()
         losers: list[Any] = []
         sound: str | None = None  # a node that has lately finished something
@@ -233,14 +238,19 @@ def _connects(family: socket.AddressFamily, place: Any) -> bool:
         return True
 
 
-def _in_batches(function: Callable[[T], R]) -> Callable[[Sequence[T], float], tuple[list[R], float, str]]:
-    """`function` over tasks until so many seconds are over: results of the first ones, seconds it took, the node."""
+def _in_batches(function: Callable[[T], R], folder: str) -> Callable[[Sequence[T], float], tuple[list[R], float, str]]:
+    """`function` over tasks until so many seconds are over: results of the first ones, seconds it took, the node.
+
+    Tasks run in `folder`, where there is one of that name: relative paths mean what they mean to the driver.
+    """
 
     # Ray shows the name; `wraps` alone would pass the signature of `function` off as this one's.
     @functools.wraps(function, updated=())
     def batch(tasks: Sequence[T], seconds: float) -> tuple[list[R], float, str]:
         import ray
 
+        with contextlib.suppress(OSError):  # a node that has no such folder
+            os.chdir(folder)
         start, results = time.monotonic(), list[R]()
         for task in tasks:
             if results and time.monotonic() - start > seconds:
@@ -287,13 +297,17 @@ def _start_ray(settings: RunSettings) -> Any:
     common: dict[str, Any] = {"log_to_driver": False, "logging_level": "error", "configure_logging": True}
     if address is None:
         # Workers inherit the environment: stages of the user's own are found where this process finds them.
-        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
+        os.environ["PYTHONPATH"] = module_path(sys.path)
         # Documents go by path, so the object store needs to hold only task arguments and results.
-        ray.init(num_cpus=settings.workers or os.cpu_count(), include_dashboard=False,
-                 object_store_memory=128 << 20, **common)  # fmt: skip
+        with contextlib.chdir(_OUR_FOLDER):
+            ray.init(num_cpus=settings.workers or os.cpu_count(), include_dashboard=False,
+                     object_store_memory=128 << 20, **common)  # fmt: skip
         return ray
+    if settings.stages_path:
+        common["runtime_env"] = {"env_vars": {"PYTHONPATH": module_path(sys.path)}}
     try:
-        ray.init(address=address, **common)
+        with contextlib.chdir(_OUR_FOLDER):
+            ray.init(address=address, **common)
     except (ConnectionError, RuntimeError, ValueError) as error:
         mend = "start the cluster (`ray start --head`), or leave ray.address out to run on this machine"
         raise UserError(f"run.ray.address '{address}'", f"no Ray cluster answers: {error}", mend=mend) from error
