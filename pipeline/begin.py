@@ -5,7 +5,7 @@ import dataclasses
 import datetime
 import importlib.metadata
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from pipeline.contract.errors import ConfigError
 from pipeline.contract.manifest import sha256_file
 from pipeline.contract.run import InputFile, RunRecord
 from pipeline.sources.listing import Input
+from pipeline.stages._own import own_names, sources
 
 # Another version of one of these may turn the same page into another text, or the same text into other ids.
 LIBRARIES = ("trafilatura", "resiliparse", "fastwarc", "lxml", "fasttext-numpy2-wheel", "presidio-analyzer", "ftfy",
@@ -59,12 +60,13 @@ def _identify(config: PipelineConfig, inputs: Sequence[Input], known: Sequence[I
     files = {str(path): sha256_file(path) for path in sorted(set(named_files({**decides, "input": None})))}
     files |= {name: RunRecord.read(Path(name)).fingerprint for name in earlier_runs(tree)}
     found = _identify_inputs(inputs, known)
-    identity = {"config": without_input(decides), "files": files, "versions": _versions(),
+    own = {name: sources(name) for name in sorted(set(own_names(decides)))}
+    identity = {"config": without_input(decides), "files": files, "versions": _versions(), "sources": own,
                 "inputs": [list(item.identity()) for item in found]}  # fmt: skip
     return RunRecord(
         version=pipeline.__version__, versions=_versions(), config=_without_secrets(tree),
         fingerprint=fingerprint(identity), seed=config.seed, inputs=tuple(found),
-        files=files, state="running", started=now(),
+        files=files, sources=own, state="running", started=now(),
     )  # fmt: skip
 
 
@@ -119,6 +121,7 @@ def _refuse_changes(out: Path, old: RunRecord, new: RunRecord) -> None:
     changes = [
         *differences(without_input(_decides(old)), without_input(_decides(new))),
         *(f"file {line}" for line in differences(dict(old.files), dict(new.files))),
+        *source_changes(old, new),
         *(f"version of {line}" for line in differences(dict(old.versions), dict(new.versions))),
         *input_changes(old.inputs, new.inputs),
     ]
@@ -131,6 +134,17 @@ def _refuse_changes(out: Path, old: RunRecord, new: RunRecord) -> None:
 
 def _decides(record: RunRecord) -> dict[str, Any]:
     return {key: value for key, value in record.config.items() if key != "run"}
+
+
+def source_changes(old: RunRecord, new: RunRecord, names: Collection[str] | None = None) -> list[str]:
+    """What happened to the code of the user's own stages between two runs, one line each; of `names` alone, if given.
+
+    A stage that only one of the runs has is a change of the config.
+    """
+    shared = [name for name in old.sources if name in new.sources and (names is None or name in names)]
+    changed = {name: {*old.sources[name].items()} ^ {*new.sources[name].items()} for name in shared}
+    return [f"the code of {name} has changed: {', '.join(sorted({file for file, _ in changed[name]}))}"
+            for name in shared if changed[name]]  # fmt: skip
 
 
 def input_changes(old: Sequence[InputFile], new: Sequence[InputFile]) -> list[str]:

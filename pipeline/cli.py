@@ -17,7 +17,7 @@ from rich.table import Table
 from pipeline import __version__
 from pipeline.cli_classifier import add_classifier_commands
 from pipeline.cli_config import config_app
-from pipeline.cli_console import console
+from pipeline.cli_console import Stages, console
 from pipeline.cli_dedup import add_dedup_commands
 from pipeline.cli_explore import add_explore_command
 from pipeline.cli_forecast import add_forecast_command, show_comparison
@@ -90,6 +90,7 @@ def build(
     inputs: Inputs = [],
     output: Output = None,
     overrides: Overrides = [],
+    stages: Stages = None,
     local: Annotated[bool, typer.Option("--local", help="Without Ray, one task after another: for debugging.")] = False,
     reuse: Annotated[
         Path | None,
@@ -106,7 +107,7 @@ def build(
     from pipeline.config import load_config
     from pipeline.report.summary import print_summary
 
-    loaded = load_config(config, overrides=overrides, inputs=inputs, output=output, local=local)
+    loaded = load_config(config, overrides=overrides, inputs=inputs, output=output, local=local, stages=stages)
     record = flow.build(loaded, quiet=quiet, reuse=reuse)
     out = Path(str(loaded.run.output))
     if as_json:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, get_args
 
 import typer
 
+from pipeline.cli_console import Stages
 from pipeline.contract.config import resolved
 from pipeline.contract.errors import UserError
 from pipeline.contract.schema import json_schema
@@ -23,16 +24,17 @@ def show(
     overrides: Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change one value.")] = [],
     inputs: Annotated[list[str], typer.Option("--input", metavar="GLOB", help="As for `build`.")] = [],
     output: Annotated[str | None, typer.Option("--output", metavar="OUT", help="As for `build`.")] = None,
+    stages: Stages = None,
 ) -> None:
     """The config with every default written out, as YAML."""
     import yaml
 
     kind = _kind(config)
     if kind == "pipeline":
-        tree = _pipeline(config, overrides, inputs, output)
-    elif inputs or output:
-        raise UserError("config show", f"--input and --output are for a config of `build`; {config} is one of {kind}",
-                        mend="use --set")  # fmt: skip
+        tree = _pipeline(config, overrides, inputs, output, stages)
+    elif inputs or output or stages:
+        problem = f"--input, --output and --stages are for a config of `build`; {config} is one of {kind}"
+        raise UserError("config show", problem, mend="use --set")
     else:
         tree = _TRAINING[kind](config, overrides)
     typer.echo(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True), nl=False)
@@ -68,10 +70,10 @@ def _schema(kind: str) -> dict[str, Any]:
     raise UserError("config schema", f"unknown kind '{kind}'", known=get_args(Kind))
 
 
-def _pipeline(config: Path, overrides: list[str], inputs: list[str], output: str | None) -> Any:
+def _pipeline(config: Path, overrides: list[str], inputs: list[str], output: str | None, stages: str | None) -> Any:
     from pipeline.config import load_config, resolved_config
 
-    return resolved_config(load_config(config, overrides=overrides, inputs=inputs, output=output))
+    return resolved_config(load_config(config, overrides=overrides, inputs=inputs, output=output, stages=stages))
 
 
 def _pretraining(config: Path, overrides: list[str]) -> Any:

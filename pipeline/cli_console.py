@@ -2,8 +2,15 @@
 
 import os
 import sys
+from typing import Annotated
 
+import typer
 from rich.console import Console
+
+Stages = Annotated[
+    str | None,
+    typer.Option("--stages", metavar="DIR", help="A folder with stages of your own, instead of run.stages_path."),
+]
 
 LOG_COLUMNS = 140
 """Width where nobody looks at a terminal: in a log or a pipe nothing has to be cut to fit a screen."""

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from pipeline.cli_console import console
+from pipeline.cli_console import Stages, console
 from pipeline.contract.errors import UserError
 
 
@@ -24,6 +24,7 @@ def forecast(
         typer.Option("--output", metavar="OUT", help="Keep the forecast for this run folder: its build compares."),
     ] = None,
     overrides: Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change one value.")] = [],
+    stages: Stages = None,
     records: Annotated[int, typer.Option(min=1, help="Records to sample, about.")] = 2000,
     workers: Annotated[int | None, typer.Option(min=1, help="Of the cluster; else run.workers, or 1.")] = None,
     seed: Annotated[int, typer.Option(help="Of the sample.")] = 0,
@@ -33,7 +34,7 @@ def forecast(
     from pipeline import forecast as maker
     from pipeline.config import load_config
 
-    loaded = load_config(config, overrides=overrides, inputs=inputs, output=output)
+    loaded = load_config(config, overrides=overrides, inputs=inputs, output=output, stages=stages)
     if output and Path(output).exists() and not Path(output).is_dir():
         raise UserError(output, "is a file", mend="give a run folder, or a folder that does not exist yet")
     made = maker.forecast(loaded, records=records, workers=workers or loaded.run.workers or 1, seed=seed)

@@ -21,6 +21,7 @@ from pipeline.engine.settings import RunSettings
 from pipeline.sources.listing import CrawlListing
 from pipeline.sources.rows import Columns
 from pipeline.sources.screen import Screen
+from pipeline.stages._own import StageNotFound, add_stages_path
 from pipeline.stages.payload_digest import PayloadDigest, refuse_misplaced
 from pipeline.tokens.rehydrate import Rehydrate
 from pipeline.tokens.train import Split
@@ -146,6 +147,7 @@ def load_config(
     inputs: Sequence[str] = (),
     output: str | None = None,
     local: bool = False,
+    stages: str | None = None,
 ) -> PipelineConfig:
     """The config file at `path`, with what the command line changes.
 
@@ -154,12 +156,43 @@ def load_config(
     """
     path = str(path)
     tree = apply_overrides(read_yaml(path), overrides)
-    for section, key, value in (("input", "paths", list(inputs)), ("run", "output", output), ("run", "local", local)):
+    given = (("input", "paths", list(inputs)), ("run", "output", output), ("run", "local", local),
+             ("run", "stages_path", stages))  # fmt: skip
+    for section, key, value in given:
         if value:
             if not isinstance(tree.setdefault(section, {}) or {}, dict):
                 raise ConfigError(f"{path}: {section}", "expected a mapping of settings")
             tree[section] = {**(tree[section] or {}), key: value}
-    return build(PipelineConfig, tree, path, VARIANTS)
+    try:
+        return read_config(tree, path)
+    except ConfigError as error:
+        found = _beside(Path(path).parent, error.__cause__)
+        if found is None:
+            raise
+        mend = f"{found.name} lies beside the config: add --stages {found.parent}"
+        raise ConfigError(error.place, error.problem, known=error.known, mend=mend) from error
+
+
+def _beside(folder: Path, cause: BaseException | None) -> Path | None:
+    """The module in this folder whose absence elsewhere is the cause of an error; None: it is something else."""
+    name = cause.module if isinstance(cause, StageNotFound) else ""
+    places = (folder / f"{name}.py", folder / name)
+    return next((place for place in places if name and place.exists()), None)
+
+
+def read_config(tree: Any, place: str) -> PipelineConfig:
+    """A config as YAML or run.json hold it, its stages found where its `run.stages_path` says.
+
+    The path is made absolute, so that the run's stages are found from any folder later.
+
+    Raises:
+        ConfigError: anything it says that cannot be run; the message starts with `place`.
+    """
+    run = tree.get("run") if isinstance(tree, dict) else None
+    if isinstance(run, dict) and isinstance(run.get("stages_path"), str):
+        add_stages_path(run["stages_path"], f"{place}: run.stages_path")
+        tree = {**tree, "run": {**run, "stages_path": str(Path(run["stages_path"]).resolve())}}
+    return build(PipelineConfig, tree, place, VARIANTS)
 
 
 def resolved_config(config: PipelineConfig) -> dict[str, Any]:

@@ -101,6 +101,12 @@ class Stage(Protocol):
         """The document, perhaps changed, or the reason it leaves."""
 
 
+def name_of(cls: type) -> str:
+    """What a stage is called in configs and tables: `gopher_quality`, or `mypackage.mymodule.MyStage` for one's own."""
+    package, _, module = cls.__module__.rpartition(".")
+    return module if package == "pipeline.stages" else f"{cls.__module__}.{cls.__qualname__}"
+
+
 def prepare(stage: Stage) -> None:
     """Let a stage that has a `prepare` method load its models and lists before a run starts.
 

@@ -1,4 +1,4 @@
-"""What the quality stages share: rules as data, and the verdict that follows from them."""
+"""Limits of quality stages, ours and the user's own: rules as data, and the verdict that follows from them."""
 
 import dataclasses
 import difflib
@@ -6,8 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from pipeline import stages
-from pipeline.document import Document, Drop, QualityStage
+from pipeline.document import Document, Drop, QualityStage, name_of
 
 Languages = Mapping[str, Mapping[str, float | None]]
 """Limits that differ for single languages: language -> limit -> value; null turns the rule off for that language."""
@@ -27,7 +26,7 @@ class Rule(NamedTuple):
 def decide(stage: QualityStage, doc: Document) -> Document | Drop:
     """Measure a document and judge it."""
     measured = stage.measure(doc)
-    return stage.judge(measured.signals[stages.name_of(type(stage))], doc.language) or measured
+    return stage.judge(measured.signals[name_of(type(stage))], doc.language) or measured
 
 
 def first_broken(stage: Any, rules: Sequence[Rule], values: Mapping[str, float], language: str = "") -> Drop | None:

@@ -11,8 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pipeline.config import VARIANTS, PipelineConfig
-from pipeline.contract.config import build
+from pipeline.config import PipelineConfig, read_config
 from pipeline.contract.errors import InputError, TokenmillError
 from pipeline.contract.run import RunRecord
 from pipeline.contract.tables import read_table
@@ -20,8 +19,8 @@ from pipeline.document import Document, Drop, QualityStage, Stage, prepare
 from pipeline.engine.isolation import Begin, end_idle, guarded
 from pipeline.engine.settings import PageLimits
 from pipeline.sources import read_at
-from pipeline.stages import name_of
-from pipeline.steps import s1_extract, s2_filter, s4_tokenize
+from pipeline.stages import labels
+from pipeline.steps import s1_extract, s4_tokenize
 
 EXCERPT = 500
 """Characters of the text that are shown."""
@@ -134,7 +133,7 @@ def quarantined(out: Path) -> list[Before]:
 def attempt(task: _Task, _: int | None, begin: Begin) -> Iterator[tuple[int, Now]]:
     """The PageFunction of a replay: one page."""
     stages = _stages(task.config, task.page.step)
-    for stage in stages:
+    for _name, stage in stages:
         prepare(stage)
     if blame := begin():
         yield 1, Now(outcome="quarantined", cause=blame.cause, seconds=blame.seconds)
@@ -146,8 +145,9 @@ def attempt(task: _Task, _: int | None, begin: Begin) -> Iterator[tuple[int, Now
     yield 1, dataclasses.replace(now, seconds=seconds, peak_memory=max(0, _memory("VmHWM") - before))
 
 
-def _run(task: _Task, stages: Sequence[Stage]) -> Now:
-    page, given, name = task.page, task.config.input, "read"
+def _run(task: _Task, stages: Sequence[tuple[str, Stage]]) -> Now:
+    page, given = task.page, task.config.input
+    name = "read"
     try:
         record = read_at(page.warc_path, page.warc_offset, id=page.id, format=given.format, dump=given.dump,
                          columns=given.columns, settings=task.config.run.remote)  # fmt: skip
@@ -155,10 +155,10 @@ def _run(task: _Task, stages: Sequence[Stage]) -> Now:
             return Now(outcome="quarantined", stage=name, cause=record.fault)
         name = "screen"
         found = task.config.screen(record)
-        for stage in stages:
+        for label, stage in stages:
             if isinstance(found, Drop):
                 break
-            name = name_of(type(stage))
+            name = label
             found = _step(name, stage, found)
     except TokenmillError:
         raise
@@ -178,14 +178,14 @@ def _step(name: str, stage: Stage, doc: Document) -> Document | Drop:
     return stage.judge(doc.signals[name], doc.language) or doc
 
 
-def _stages(config: PipelineConfig, step: str) -> tuple[Stage, ...]:
-    """Those that a page goes through up to the end of `step`."""
-    stages = tuple(config.extract)
+def _stages(config: PipelineConfig, step: str) -> list[tuple[str, Stage]]:
+    """Those that a page goes through up to the end of `step`, each with what reports call it."""
+    sections: list[tuple[Stage, ...]] = [config.extract]
     if step != s1_extract.STEP:
-        stages += tuple(config.filter)
-    if step not in (s1_extract.STEP, s2_filter.STEP):
-        stages += tuple(config.tokenize.stages) if step == s4_tokenize.STEP else ()
-    return stages
+        sections.append(config.filter)
+    if step == s4_tokenize.STEP:
+        sections.append(config.tokenize.stages)
+    return [named for stages in sections for named in zip(labels(stages), stages, strict=True)]
 
 
 def _config_of(record: RunRecord) -> PipelineConfig:
@@ -194,8 +194,7 @@ def _config_of(record: RunRecord) -> PipelineConfig:
     run = dict(tree["run"])
     remote = dict(run["remote"])
     remote["options"] = {name: value for name, value in remote["options"].items() if value != "(not shown)"}
-    config: PipelineConfig = build(PipelineConfig, {**tree, "run": {**run, "remote": remote}}, "run.json", VARIANTS)
-    return config
+    return read_config({**tree, "run": {**run, "remote": remote}}, "run.json")
 
 
 def _chosen(out: Path, step: str | None, ids: Sequence[str]) -> list[Before]:

@@ -13,12 +13,13 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.begin import earlier_runs, input_changes, without_input
+from pipeline.begin import earlier_runs, input_changes, source_changes, without_input
 from pipeline.config import named_files
 from pipeline.contract.config import differences
 from pipeline.contract.errors import ConfigError
 from pipeline.contract.run import RunRecord
 from pipeline.engine.ledger import Ledger
+from pipeline.stages._own import own_names
 from pipeline.steps import s1_extract, s2_filter, s3_dedup, s3_line_dedup, s3_substring_dedup
 
 SECTIONS: dict[str, tuple[str, ...]] = {
@@ -91,6 +92,7 @@ def _changes(step: str, sections: Sequence[str], old: RunRecord, new: RunRecord)
     named |= {name for tree in (before, after) for name in earlier_runs(tree)}
     old_files, new_files = ({name: sha for name, sha in run.files.items() if name in named} for run in (old, new))
     changes += [f"file {line}" for line in differences(old_files, new_files)]
+    changes += source_changes(old, new, {*own_names(before), *own_names(after)})
     if step == s1_extract.STEP:
         changes += [f"version of {line}" for line in differences(dict(old.versions), dict(new.versions))]
         changes += input_changes(old.inputs, new.inputs)

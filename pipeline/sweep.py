@@ -13,16 +13,15 @@ from typing import Any, NamedTuple, cast
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.config import VARIANTS, PipelineConfig
-from pipeline.contract.config import build
+from pipeline.config import read_config
 from pipeline.contract.errors import ConfigError, InputError, nearest
 from pipeline.contract.keys import apply_overrides
 from pipeline.contract.run import RunRecord
 from pipeline.contract.tables import read_batches, read_table
 from pipeline.document import QualityStage
 from pipeline.engine.ledger import Commit, Ledger, add_counts
+from pipeline.limits import limit_of
 from pipeline.stages import name_of
-from pipeline.stages._limits import limit_of
 from pipeline.steps import s1_extract, s2_filter, s4_tokenize
 
 MEASURED = f"steps/{s2_filter.STEP}/measured"
@@ -146,8 +145,8 @@ def _values(argument: str) -> tuple[str, list[str]]:
 
 def _stages(record: RunRecord, point: Mapping[str, str], place: str) -> list[tuple[str, Any]]:
     """The stages of step 2 under the limits of a point, by name."""
-    tree = apply_overrides({"filter": record.config["filter"]}, [f"{key}={value}" for key, value in point.items()])
-    config = build(PipelineConfig, tree, place, VARIANTS)
+    tree = {"filter": record.config["filter"], "run": {"stages_path": record.config["run"].get("stages_path")}}
+    config = read_config(apply_overrides(tree, [f"{key}={value}" for key, value in point.items()]), place)
     return [(name_of(type(stage)), stage) for stage in config.filter]
 
 

@@ -1,8 +1,9 @@
 """YAML into frozen dataclasses, strictly.
 
 A config class is a frozen, keyword-only dataclass; a string literal under a field is its documentation; a
-`ValueError` from `__post_init__` is an impossible value. Whatever does not fit is a ConfigError that names the full
-path of the key, what was expected and the nearest valid name.
+`ValueError` from `__post_init__` is an impossible value; a class attribute `UNKNOWN_FIELD` is the hint for a key that
+is no field (`{}` stands for the key). Whatever does not fit is a ConfigError that names the full path of the key, what
+was expected and the nearest valid name.
 
 A field typed with a *variant* (a class given in `variants`, such as Stage) is written in YAML as a one-key mapping
 `name: {fields}` or a bare `name`; a Registry turns the name into the dataclass. In a list of them `name: null` is off.
@@ -35,7 +36,7 @@ class Registry(Protocol):
         """Every name that may stand in a config, sorted."""
 
     def load(self, name: str) -> type:
-        """The dataclass called `name`; raises KeyError for an unknown name."""
+        """The dataclass called `name`; raises KeyError for an unknown name, ConfigError where loading it fails."""
 
     def name_of(self, cls: type) -> str:
         """The inverse of `load`."""
@@ -240,6 +241,9 @@ def _variant(registry: Registry, value: Any, where: str, path: str, variants: Va
     except KeyError:
         known, problem = registry.names(), f"unknown name '{name}'"
         raise ConfigError(_place(where, path), problem, known=known, mend=nearest(name, known)) from None
+    except ConfigError as error:
+        problem = f"{error.place}: {error.problem}"
+        raise ConfigError(_place(where, path), problem, known=error.known, mend=error.mend) from error
     return _dataclass(cls, {} if fields is None else fields, where, f"{path}.{name}" if path else name, variants)
 
 
@@ -249,8 +253,8 @@ def _dataclass(cls: type, value: Any, where: str, path: str, variants: Variants)
     fields = {key_of(field): field for field in dataclasses.fields(cls) if field.init and field.name[0] != "_"}
     for key in value:
         if key not in fields:
-            raise ConfigError(_place(where, path), f"unknown field '{key}'", known=sorted(fields),
-                              mend=nearest(str(key), fields))  # fmt: skip
+            mend = nearest(str(key), fields) or getattr(cls, "UNKNOWN_FIELD", "").format(key) or None
+            raise ConfigError(_place(where, path), f"unknown field '{key}'", known=sorted(fields), mend=mend)
     annotations = _hints(cls)
     prefix = f"{path}." if path else ""
     arguments = {

@@ -68,12 +68,15 @@ class RunRecord:
     config: Mapping[str, Any]
     """As resolved: every default written out."""
     fingerprint: str
-    """SHA-256 over all that the output depends on: config without `run`, the files it names, versions, inputs."""
+    """SHA-256 over all that the output depends on: config without `run`, the files it names, the code
+    of the user's own stages, versions, inputs."""
     seed: int
     inputs: tuple[InputFile, ...]
     files: Mapping[str, str]
     """Files that the config names (tokenizer, lists, benchmarks) -> SHA-256."""
     state: State
+    sources: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
+    """Code of the stages that are not tokenmill's: dotted name -> file -> SHA-256."""
     totals: Totals = Totals()
     started: str | None = None
     finished: str | None = None

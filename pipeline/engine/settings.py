@@ -88,6 +88,8 @@ class RunSettings:
     """Tasks at a time; null takes every CPU of the cluster. The output does not depend on it."""
     local: bool = False
     """No Ray: tasks run one after another in this process (`--local`). Same bytes."""
+    stages_path: str | None = None
+    """A folder with stages of your own; Python looks there last. `--stages` overrides it."""
     isolate: bool = True
     """Pages run in a guarded child process, so that one that hangs or crashes loses only itself; false for pdb."""
     keep_steps: bool = True

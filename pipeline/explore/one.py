@@ -14,7 +14,7 @@ from pipeline.explore.folder import TABLES, Folder
 from pipeline.explore.scan import read_row
 from pipeline.explore.texts import dropped_text, measured
 from pipeline.explore.tokens import Tokens, tokens_of
-from pipeline.stages._limits import Rule, limit_of
+from pipeline.limits import Rule, limit_of
 
 SHOWN_TEXT = 100_000
 """Characters of a text on the page."""

@@ -1,12 +1,18 @@
 """The stages: one file, one class, one YAML key, one test, one prefix in the report.
 
 The folder is the registry: `gopher_quality.py` holds `GopherQuality`, written `gopher_quality:` in a config. A name
-with a dot (`mypackage.mymodule.MyStage`) imports a class of your own.
+with a dot (`mypackage.mymodule.MyStage`) imports a class of your own; see `own.py` and docs/stages.md.
 """
 
 import importlib
 import pkgutil
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import is_dataclass
+
+from pipeline.document import name_of
+
+__all__ = ["labels", "load", "name_of", "names"]
 
 
 def names() -> list[str]:
@@ -18,26 +24,31 @@ def load(name: str) -> type:
     """The stage class called `name`.
 
     Raises:
-        KeyError: there is none.
+        KeyError: no stage shipped here has this name, and it has no dot.
+        ConfigError: a stage of the user's own cannot be imported, or is none.
     """
-    if not all(part.isidentifier() for part in name.split(".")):
-        raise KeyError(name)
     if "." in name:
-        module_name, _, class_name = name.rpartition(".")
-    elif name in names():
-        module_name, class_name = f"{__name__}.{name}", "".join(word.capitalize() for word in name.split("_"))
-    else:
+        from pipeline.stages._own import load_own
+
+        return load_own(name)
+    if name not in names():
         raise KeyError(name)
-    try:
-        found = getattr(importlib.import_module(module_name), class_name)
-    except (ModuleNotFoundError, AttributeError) as error:
-        raise KeyError(name) from error
-    if not (isinstance(found, type) and is_dataclass(found)):
-        raise KeyError(name)
+    class_name = "".join(word.capitalize() for word in name.split("_"))
+    found: type = getattr(importlib.import_module(f"{__name__}.{name}"), class_name)
+    assert is_dataclass(found)
     return found
 
 
-def name_of(cls: type) -> str:
-    """The name under which `load` finds `cls`."""
-    package, _, module = cls.__module__.rpartition(".")
-    return module if package == __name__ else f"{cls.__module__}.{cls.__qualname__}"
+def labels(stages: Sequence[object]) -> list[str]:
+    """What each stage of one step is called in tables and reports.
+
+    Its name; or, where the class stands for many (`datatrove`), what its `report_name` says. The second of the same
+    name ends in `.2`: two blocks of datatrove in one step must not add up as one.
+    """
+    found: list[str] = []
+    seen: Counter[str] = Counter()
+    for stage in stages:
+        name = getattr(stage, "report_name", None) or name_of(type(stage))
+        seen[name] += 1
+        found.append(name if seen[name] == 1 else f"{name}.{seen[name]}")
+    return found

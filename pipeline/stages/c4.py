@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from pipeline.document import Document, Drop
-from pipeline.stages._limits import Languages, Rule, check_languages, decide, first_broken, refuse_negative
+from pipeline.limits import Languages, Rule, check_languages, decide, first_broken, refuse_negative
 from pipeline.text import WordSplit
 
 _CITATION = re.compile(r"\[(?:\d*|edit|citation needed)\]")

@@ -8,9 +8,12 @@ import inspect
 import json
 import types
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from pipeline.document import Document, Drop
+
+_OURS = ("exclusion_writer", "data", "rank", "world_size")
+"""Arguments that are given by us."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,6 +27,8 @@ class Datatrove:
     pages are spread over processes: with one of those a run is no longer the same bytes every time.
     """
 
+    UNKNOWN_FIELD: ClassVar[str] = "an argument of the block goes under args: `args: {{{}: ...}}`"
+
     class_: str
     """Dotted path of the block, such as `datatrove.pipeline.filters.GopherQualityFilter`; or of a function or generator
     `(data, rank, world_size)`, as datatrove's pipelines take them too."""
@@ -36,6 +41,11 @@ class Datatrove:
         if "exclusion_writer" in self.args:
             raise ValueError("args.exclusion_writer: cannot be set; dropped documents go to OUT/dropped")
         _block(self.class_, json.dumps(dict(self.args), sort_keys=True))
+
+    @property
+    def report_name(self) -> str:
+        """`datatrove.GopherQualityFilter`: what the block is called in tables and reports."""
+        return f"datatrove.{self.class_.rpartition('.')[2]}"
 
     def __call__(self, doc: Document) -> Document | Drop:
         """Run the block over this one document."""
@@ -81,7 +91,7 @@ def _block(path: str, args: str) -> tuple[Any, _Reasons]:
     except (ImportError, AttributeError) as error:
         raise ValueError(f"class: '{path}' cannot be imported: {error}") from error
     except TypeError as error:
-        raise ValueError(f"args: {error}") from error
+        raise ValueError(f"args: {error}{_signature(cls)}") from error
     except Exception as error:  # whatever its constructor says of the arguments, such as re.error
         raise ValueError(f"args: {path} cannot be made with them: {type(error).__name__}: {error}") from error
     if not callable(getattr(block, "run", None)):
@@ -90,6 +100,15 @@ def _block(path: str, args: str) -> tuple[Any, _Reasons]:
     with contextlib.suppress(AttributeError):  # only filters have one
         block.exclusion_writer = reasons
     return block, reasons
+
+
+def _signature(found: Any) -> str:
+    """The arguments that a block takes, for a message about wrong ones."""
+    try:
+        names = [name for name in inspect.signature(found).parameters if name not in _OURS]
+    except (TypeError, ValueError):
+        return ""
+    return f"; {found.__name__} takes {', '.join(names) or 'none'}"
 
 
 def _as_block(found: Any, args: Mapping[str, Any]) -> Any:

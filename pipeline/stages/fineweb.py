@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from pipeline.characters import TERMINAL_PUNCTUATION
 from pipeline.document import Document, Drop
-from pipeline.stages._limits import Languages, Rule, check_languages, decide, first_broken, refuse_negative, share
+from pipeline.limits import Languages, Rule, check_languages, decide, first_broken, refuse_negative, share
 from pipeline.text import WordSplit
 
 

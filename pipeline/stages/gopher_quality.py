@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.characters import ALPHA, SYMBOL
 from pipeline.document import Document, Drop
-from pipeline.stages._limits import (
+from pipeline.limits import (
     Languages,
     Rule,
     check_languages,

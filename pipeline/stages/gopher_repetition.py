@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from pipeline.document import Document, Drop
+from pipeline.limits import Languages, Rule, check_languages, decide, first_broken, refuse_negative, share
 from pipeline.ngrams import repeated_characters
-from pipeline.stages._limits import Languages, Rule, check_languages, decide, first_broken, refuse_negative, share
 from pipeline.text import WordSplit
 
 _TOP, _DUPLICATED = (2, 3, 4), (5, 6, 7, 8, 9, 10)

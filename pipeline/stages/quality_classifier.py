@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from pipeline.document import Document, Drop
+from pipeline.limits import Languages, Rule, check_languages, decide, first_broken
 from pipeline.stages import _fasttext
-from pipeline.stages._limits import Languages, Rule, check_languages, decide, first_broken
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -19,7 +19,7 @@ from pipeline.contract.errors import IntegrityError, TokenmillError
 from pipeline.document import Document, Drop, QualityStage, Stage, prepare
 from pipeline.engine.isolation import Begin, Blame
 from pipeline.engine.ledger import Commit, FileEntry, Ledger
-from pipeline.stages import name_of
+from pipeline.stages import labels
 from pipeline.steps import columns
 from pipeline.steps.tables import (
     DROPPED_SCHEMA,
@@ -65,7 +65,8 @@ class Chain:
         self.step = step
         # isinstance against a protocol is slow, so it is asked once.
         self._stages = [
-            (name_of(type(stage)), stage, stage if isinstance(stage, QualityStage) else None) for stage in stages
+            (name, stage, stage if isinstance(stage, QualityStage) else None)
+            for name, stage in zip(labels(stages), stages, strict=True)
         ]
         self._dropped_text = dropped_text
         # Models, lists and compiled loops are loaded here: the first page must not pay for them with its limits.

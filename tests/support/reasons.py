@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pipeline
 from pipeline import stages
-from pipeline.stages._limits import Rule
+from pipeline.limits import Rule
 from pipeline.steps import removal, s3_line_dedup, s3_substring_dedup, texts
 
 PACKAGE = Path(pipeline.__file__).parent

@@ -28,7 +28,7 @@ from pipeline.contract.keys import apply_overrides, split_assignment
 )
 def test_a_key_has_parts_positions_and_quoted_names(text, keys, value):
     if keys is None:
-        with pytest.raises(ValueError, match="KEY.SUBKEY=VALUE"):
+        with pytest.raises(ValueError, match=r"KEY\.SUBKEY=VALUE"):
             split_assignment(text)
     else:
         assert split_assignment(text) == (keys, value)

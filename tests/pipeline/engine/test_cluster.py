@@ -267,3 +267,17 @@ def test_a_frozen_node_holds_up_nothing(make_cluster, crawl, published, tmp_path
                 process.send_signal(signal.SIGSTOP)
         end_well(command)
     assert_published(out, published)
+
+
+def test_stages_of_the_users_own_are_found_on_every_node(make_cluster, crawl, tmp_path):
+    cluster, out = make_cluster(), tmp_path / "out"
+    (tmp_path / "loud.py").write_text(
+        "import dataclasses\nfrom pipeline.document import Drop\n\n"
+        "@dataclasses.dataclass(frozen=True)\nclass NoSilver:\n"
+        "    def __call__(self, doc):\n        return Drop('silver') if 'silver' in doc.text else doc\n"
+    )
+    cluster.start_head()
+    cluster.add_node()
+    with ended(cluster.build(crawl, out, "--stages", str(tmp_path), "--set", "filter=[loud.NoSilver]")) as command:
+        end_well(command)
+    assert RunRecord.read(out).totals.dropped["filter.loud.NoSilver.silver"] > 1

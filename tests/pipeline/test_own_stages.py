@@ -1,0 +1,203 @@
+"""Stages of the user's own: found where they are said to be, told apart in the report, and part of what a run is."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from warc_pages import Page, article, write_warc
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+COOKIES = """
+import dataclasses
+from words import count
+from pipeline.document import Document, Drop
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CookieFilter:
+    max_cookies: int = 5
+
+    def __call__(self, doc: Document) -> Document | Drop:
+        found = count(doc.text)
+        return Drop("too_many_cookies", found, self.max_cookies) if found > self.max_cookies else doc
+
+
+class NoDataclass:
+    pass
+
+
+@dataclasses.dataclass(frozen=True)
+class NotCallable:
+    size: int = 3
+"""
+WORDS = "def count(text): return text.lower().count('cookie')\n"
+CONFIG = """
+extract: [{main_text: {engine: resiliparse}}]
+filter:
+  - cookies.CookieFilter
+  - datatrove: {class: datatrove.pipeline.filters.GopherQualityFilter, args: {min_doc_words: 30}}
+  - datatrove: {class: datatrove.pipeline.filters.GopherQualityFilter, args: {min_doc_words: 60}}
+dedup: null
+tokenize: {train_tokenizer: {vocabulary_size: 300}}
+"""
+
+
+def run(folder: Path, *arguments: str, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
+    """`tokenmill ARGUMENTS` in a folder, with the exit code it must have."""
+    command = [str(Path(sys.executable).with_name("tokenmill")), *arguments]
+    done = subprocess.run(command, cwd=folder, env={**os.environ, **environment}, capture_output=True, text=True)
+    assert done.returncode == code, done.stderr + done.stdout
+    return done
+
+
+def build(folder: Path, out: str, *arguments: str, code: int = 0) -> str:
+    """A local build of the crawl in `folder`; what it said on standard error."""
+    return run(folder, "build", "c.yaml", "--input", "a.warc.gz", "--output", out, "--local", "--quiet",
+               *arguments, code=code).stderr  # fmt: skip
+
+
+def reasons(out: Path) -> dict[str, int]:
+    """What dropped how many, by run.json."""
+    found: dict[str, int] = json.loads((out / "run.json").read_text())["totals"]["dropped"]
+    return found
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A config, a crawl, and stages beside neither."""
+    (tmp_path / "c.yaml").write_text(CONFIG)
+    pages = [Page(url=f"https://a.example/{i}", html=article(i)) for i in range(4)]
+    pages += [
+        Page(
+            url="https://a.example/c",
+            html=article(9).replace("</main>", "<p>The cookie of the cookie was the cookie.</p></main>"),
+        )
+    ]
+    pages += [Page(url="https://a.example/short", html=article(7, sentences=4))]
+    write_warc(tmp_path / "a.warc.gz", pages)
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "cookies.py").write_text(COOKIES)
+    (tmp_path / "own" / "words.py").write_text(WORDS)
+    return tmp_path
+
+
+def test_changed_code_is_another_run_and_is_not_reused(place):
+    build(place, "out", "--stages", "own", "--set", "filter.cookies.CookieFilter.max_cookies=2")
+    assert reasons(place / "out")["filter.cookies.CookieFilter.too_many_cookies"] == 1
+    again = build(place, "out", "--stages", "own", "--set", "filter[0].max_cookies=2")
+    assert again == ""
+
+    (place / "own" / "words.py").write_text(WORDS.replace("'cookie'", "'biscuit'"))
+    refused = build(place, "out", "--stages", "own", "--set", "filter[0].max_cookies=2", code=2)
+    assert "the code of cookies.CookieFilter has changed: words.py" in refused
+
+    said = run(place, "build", "c.yaml", "--input", "a.warc.gz", "--output", "new", "--local", "--stages", "own",
+               "--set", "filter[0].max_cookies=2", "--reuse", "out").stderr  # fmt: skip
+    assert "taken over from out: extract (then the code of cookies.CookieFilter has changed: words.py)" in said
+    assert "filter.cookies.CookieFilter.too_many_cookies" not in reasons(place / "new")
+    assert (
+        pq.read_table(place / "new" / "documents").num_rows == pq.read_table(place / "out" / "documents").num_rows + 1
+    )
+
+
+def test_the_page_about_stages_holds_what_it_shows(place):
+    """The examples of docs/stages.md, as they stand there."""
+    page = (REPOSITORY / "docs" / "stages.md").read_text()
+    first, second = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    [yaml] = re.findall(r"```yaml\nfilter:\n(.*?)```", page, re.DOTALL)
+    (place / "my_stages").mkdir()
+    (place / "my_stages" / "shouting.py").write_text(first)
+    (place / "my_stages" / "loud.py").write_text(second)
+    loud = re.sub("<p>.*?</p>", lambda found: found[0].upper(), article(3, sentences=40))
+    write_warc(place / "a.warc.gz", [Page(url="https://a.example/loud", html=loud),
+                                     Page(url="https://a.example/calm", html=article(1))])  # fmt: skip
+    own = "  - cookies.CookieFilter\n"
+    for config, stage in ((yaml, "shouting"), (yaml.replace("shouting", "loud"), "loud")):
+        (place / "c.yaml").write_text(CONFIG.replace(own, config))
+        build(place, stage, "--stages", "my_stages")
+        assert reasons(place / stage) == {f"filter.{stage}.NoShouting.too_loud": 1}
+        [row] = pq.read_table(place / stage / "dropped").to_pylist()
+        assert (row["value"] > 0.9, row["limit"]) == (True, 0.5)
+
+
+def test_the_path_of_stages_is_in_the_config_too_and_is_known_to_later_commands(place, tmp_path_factory):
+    build(place, "out", "--set", "run.stages_path=own")
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    assert json.loads((place / "out" / "run.json").read_text())["config"]["run"]["stages_path"] == str(place / "own")
+    assert "no page" in run(elsewhere, "replay", str(place / "out")).stdout + "no page"
+    shown = run(
+        place, "config", "show", "c.yaml", "--stages", "own", "--set", "filter.cookies.CookieFilter.max_cookies=7"
+    )
+    assert "max_cookies: 7" in shown.stdout
+
+
+def test_blocks_of_one_class_have_prefixes_of_their_own(place):
+    build(place, "out", "--stages", "own", "--set", "filter[1].args.min_doc_words=100", "--set", "filter[0]=null")
+    name = "filter.datatrove.GopherQualityFilter"
+    assert reasons(place / "out") == {f"{name}.gopher_short_doc": 1}
+    build(place, "out2", "--stages", "own", "--set", "filter[2].datatrove.args.min_doc_words=100")
+    assert reasons(place / "out2") == {f"{name}.2.gopher_short_doc": 1}
+    assert f"{name}.2.gopher_short_doc" in (place / "out2" / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("stages", "stage", "message"),
+    [
+        ("own", "cookies.CookieFiter", "has no 'CookieFiter'\n  known: CookieFilter, NoDataclass, NotCallable\n"),
+        ("own", "cookies.NoDataclass", "'NoDataclass' is no dataclass; a stage is a frozen dataclass"),
+        ("own", "cookies.NotCallable", "'NotCallable' cannot be called: it has no method __call__"),
+        ("own", "broken.Stage", "broken.py:3: cannot be imported: SyntaxError: "),
+        ("own", "needs.Stage", "needs.py:2: imports 'not_installed_here', which is not installed"),
+        ("own", "raises.Stage", "raises.py:2: cannot be imported: ZeroDivisionError: division by zero"),
+        ("own", "cookeis.CookieFilter", "no module 'cookeis' in {place}/own or among the installed packages\n"),
+        ("own", "cookies.deeper.CookieFilter", "no module 'cookies.deeper' in {place}/own"),
+        ("nowhere", "cookies.CookieFilter", "run.stages_path: nowhere: there is no such folder"),
+        (None, "beside.Stage", "no module 'beside'"),
+        (None, "beside.Stage", "beside.py lies beside the config: add --stages "),
+    ],
+)  # fmt: skip
+def test_the_real_cause_is_named_with_its_place(place, stages, stage, message):
+    (place / "own" / "broken.py").write_text("import dataclasses\n\nclass Stage(:\n")
+    (place / "own" / "needs.py").write_text("import dataclasses\nimport not_installed_here\n")
+    (place / "own" / "raises.py").write_text("import dataclasses\n1 / 0\n")
+    (place / "beside.py").write_text(COOKIES)
+    (place / "c.yaml").write_text(CONFIG.replace("cookies.CookieFilter", stage))
+    said = build(place, "out", *(("--stages", stages) if stages else ()), code=2)
+    assert message.format(place=place) in said
+    assert "Traceback" not in said
+
+
+def test_arguments_of_a_datatrove_block_are_asked_for_where_they_go(place):
+    name = "datatrove.pipeline.filters.GopherQualityFilter"
+    (place / "c.yaml").write_text(CONFIG.replace(", args: {min_doc_words: 30}", ", min_doc_words: 30"))
+    said = build(place, "out", "--stages", "own", code=2)
+    assert "filter[1].datatrove: unknown field 'min_doc_words'\n  known: args, class" in said
+    assert "an argument of the block goes under args: `args: {min_doc_words: ...}`" in said
+    (place / "c.yaml").write_text(CONFIG.replace("min_doc_words: 30", "min_words: 30"))
+    said = build(place, "out", "--stages", "own", code=2)
+    assert "unexpected keyword argument 'min_words'; GopherQualityFilter takes min_doc_words, max_doc_words" in said
+    assert name not in said
+
+
+@pytest.mark.parametrize("package", ["pipeline", "training"])
+def test_another_package_of_our_name_is_named(tmp_path, package):
+    (tmp_path / package).mkdir()
+    (tmp_path / package / "__init__.py").write_text("")
+    said = run(tmp_path, "doctor", code=2, PYTHONPATH=str(tmp_path)).stderr
+    assert f"another package '{package}' hides tokenmill's own: {tmp_path / package}" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("mode", ["--local", "--set=run.workers=1"])
+def test_a_folder_of_our_name_where_a_build_is_started_does_no_harm(place, mode):
+    for package in ("pipeline", "training"):
+        (place / package).mkdir()
+        (place / package / "__init__.py").write_text("raise RuntimeError('not ours')")
+    run(place, "build", "c.yaml", "--input", "a.warc.gz", "--output", "out", mode, "--stages", "own",
+        "--set", "filter[0].max_cookies=2")  # fmt: skip
+    assert reasons(place / "out")["filter.cookies.CookieFilter.too_many_cookies"] == 1
