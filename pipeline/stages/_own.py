@@ -21,6 +21,7 @@ from pipeline.contract.manifest import sha256_file
 _HINT = "a folder with your stages is given as --stages DIR or run.stages_path; see docs/stages.md"
 _INSTALLED = tuple(sorted({*site.getsitepackages(), site.getusersitepackages()}))
 _MOST_PLACES = 4
+_OURS = ("pipeline", "training")  # of what is ours the version is known
 
 
 class StageNotFound(ConfigError):
@@ -157,7 +158,7 @@ def sources(name: str) -> dict[str, str]:
 def _code(top: str, root: Path) -> set[Path]:
     """Files of the module or package `top` in `root`, and of those beside it that it imports, directly or not."""
     found: set[Path] = set()
-    waiting, seen = [top], set[str]()
+    waiting, seen = [top], set(_OURS)
     while waiting:
         name = waiting.pop()
         if name in seen:
