@@ -25,7 +25,7 @@ from pipeline.cli_replay import add_replay_command
 from pipeline.cli_sweep import add_sweep_command
 from pipeline.cli_tools import add_tool_commands
 from pipeline.cli_training import add_training_commands
-from pipeline.contract.errors import TokenmillError, UserError
+from pipeline.contract.errors import StageError, TokenmillError, UserError
 from pipeline.stopping import Stopped, say_stopped
 
 app = typer.Typer(
@@ -60,7 +60,7 @@ def main() -> None:
             raise
         print("stopped", file=sys.stderr)
         sys.exit(1)
-    except UserError as error:
+    except (UserError, StageError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except Stopped as error:

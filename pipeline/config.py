@@ -117,6 +117,7 @@ class PipelineConfig:
     def __post_init__(self) -> None:
         if not -(1 << 63) <= self.seed < 1 << 63:
             raise ValueError(f"seed: must be at least -2^63 and below 2^63, got {self.seed}")
+        self._refuse_uncallable()
         stages = (*self.extract, *self.filter, *self.tokenize.stages)
         names = [pipeline.stages.name_of(type(stage)) for stage in stages if isinstance(stage, QualityStage)]
         twice = next((name for name in names if names.count(name) > 1), None)
@@ -127,6 +128,20 @@ class PipelineConfig:
                              "a dedup, with remove: true")  # fmt: skip
         refuse_misplaced(self.extract, (*self.filter, *self.tokenize.stages))
         self._refuse_unwanted_drops()
+
+    def _refuse_uncallable(self) -> None:
+        """What cannot be called with a document is no stage; said here, it is said before any page is read."""
+        sections = {"extract": self.extract, "filter": self.filter, "tokenize.stages": self.tokenize.stages}
+        for section, stages in sections.items():
+            for number, stage in enumerate(stages):
+                found: object = stage
+                if isinstance(found, type):
+                    name = pipeline.stages.name_of(found)
+                    raise ValueError(f"{section}[{number}]: {name} is a class; a stage is an instance of one: {name}()")
+                if not callable(found):
+                    name = pipeline.stages.name_of(type(found))
+                    raise ValueError(f"{section}[{number}]: {name} cannot be called with a document; "
+                                     "a stage has a method __call__(self, doc)")  # fmt: skip
 
     def _refuse_unwanted_drops(self) -> None:
         """What keeps every duplicate must not lose some of them before."""

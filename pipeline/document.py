@@ -95,6 +95,8 @@ class Stage(Protocol):
 
     Its module's name is its name in YAML and in the report. A stage that needs a model or a list loads it through a
     cached function keyed by path, so that it stays small to pickle; with a method `prepare` it loads it ahead.
+
+    The document it is given stays as it is; one that gives anything else, or changes it in place, stops the build.
     """
 
     def __call__(self, doc: Document, /) -> Document | Drop:

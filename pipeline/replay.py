@@ -15,12 +15,13 @@ from pipeline.config import PipelineConfig, read_config
 from pipeline.contract.errors import InputError, TokenmillError
 from pipeline.contract.run import RunRecord
 from pipeline.contract.tables import read_table
-from pipeline.document import Document, Drop, QualityStage, Stage, prepare
+from pipeline.document import Drop, Stage, prepare
 from pipeline.engine.isolation import Begin, end_idle, guarded
 from pipeline.engine.settings import PageLimits
 from pipeline.sources import read_at
 from pipeline.stages import labels
 from pipeline.steps import s1_extract, s4_tokenize
+from pipeline.steps.promises import HeldStage
 
 EXCERPT = 500
 """Characters of the text that are shown."""
@@ -159,7 +160,8 @@ def _run(task: _Task, stages: Sequence[tuple[str, Stage]]) -> Now:
             if isinstance(found, Drop):
                 break
             name = label
-            found = _step(name, stage, found)
+            result = HeldStage(task.page.step, label, stage).run(found)
+            found = result if isinstance(result, Drop) else result[1] or result[0]
     except TokenmillError:
         raise
     except Exception as error:  # noqa: BLE001 - what the run met, too
@@ -169,13 +171,6 @@ def _run(task: _Task, stages: Sequence[tuple[str, Stage]]) -> Now:
         detail = f" ({found.detail})" if found.detail else ""
         return Now(outcome="dropped", stage=name, cause=f"{found.reason}: {found.value}, limit {found.limit}{detail}")
     return Now(outcome="passed", characters=len(found.text), excerpt=found.text[:EXCERPT])
-
-
-def _step(name: str, stage: Stage, doc: Document) -> Document | Drop:
-    if not isinstance(stage, QualityStage):
-        return stage(doc)
-    doc = stage.measure(doc)
-    return stage.judge(doc.signals[name], doc.language) or doc
 
 
 def _stages(config: PipelineConfig, step: str) -> list[tuple[str, Stage]]:

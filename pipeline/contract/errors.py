@@ -2,6 +2,7 @@
 
 TokenmillError            exit 1: something broke; the message says what
 ├── IntegrityError        a promise of the contract does not hold (counts, checksums, missing parts)
+├── StageError            a stage of the config fails on its pages, or breaks what a stage promises
 └── UserError             exit 2: the user can mend it; the message says how
     ├── ConfigError       an unknown key, a wrong type, an impossible value
     ├── InputError        an input that is missing, unreadable or not what it should be
@@ -31,6 +32,10 @@ class TokenmillError(Exception):
 
 class IntegrityError(TokenmillError):
     """Counts that do not add up, a checksum that differs, a part that is missing."""
+
+
+class StageError(TokenmillError):
+    """A stage that is broken: every line but the first is indented."""
 
 
 class UserError(TokenmillError):

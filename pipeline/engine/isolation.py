@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any, Protocol
@@ -105,8 +105,10 @@ class PageFunction(Protocol):
         """Yield (where to go on, outcome)."""
 
 
-def guarded(function: PageFunction, task: Any, limits: PageLimits, *, isolate: bool = True) -> Iterator[Any]:
-    """Every outcome of `function` over `task`, in order, whatever its pages do.
+def guarded(
+    function: PageFunction, task: Any, limits: PageLimits, *, isolate: bool = True
+) -> Generator[Any, None, None]:
+    """Every outcome of `function` over `task`, in order, whatever its pages do; closed early, it ends their process.
 
     Args:
         function: a module-level function.

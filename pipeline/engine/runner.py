@@ -13,7 +13,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -51,8 +51,8 @@ class Runner(Protocol):
     workers: int
     """Tasks at a time."""
 
-    def map(self, function: Callable[[T], R], tasks: Sequence[T]) -> Iterator[R]:
-        """The result of `function(task)` for every task, in the order they finish.
+    def map(self, function: Callable[[T], R], tasks: Sequence[T]) -> Generator[R, None, None]:
+        """The result of `function(task)` for every task, in the order they finish; closed early, it ends the others.
 
         Raises:
             whatever a task raised (its own exception, not a wrapper); the other tasks in flight are cancelled.
@@ -64,7 +64,7 @@ class LocalRunner:
 
     workers = 1
 
-    def map(self, function: Callable[[T], R], tasks: Sequence[T]) -> Iterator[R]:
+    def map(self, function: Callable[[T], R], tasks: Sequence[T]) -> Generator[R, None, None]:
         """See Runner."""
         yield from map(function, tasks)
 
@@ -80,7 +80,7 @@ class RayRunner:
         self.workers, self._counted = 1, -math.inf
         self._count_workers()
 
-    def map(self, function: Callable[[T], R], tasks: Sequence[T]) -> Iterator[R]:
+    def map(self, function: Callable[[T], R], tasks: Sequence[T]) -> Generator[R, None, None]:
         """See Runner."""
         options = self._settings.ray
         ahead = SUBMIT_AHEAD if options.address else 1

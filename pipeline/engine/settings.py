@@ -99,6 +99,9 @@ class RunSettings:
     keep_index: bool = True
     """Keep OUT/steps/index, by which later builds find documents that this one has (`dedup.against`): about 310 bytes a
     document at 14 bands of 8. It is kept when `keep_steps` is false, too."""
+    max_quarantined: float | None = 0.05
+    """The share of its pages on which a stage may raise, 0 to 1. A build stops where it is more, once 200 pages have
+    entered the stage, and always where a step ends and a stage has failed on every one of its pages. null: never."""
     memory: int = 1 << 30
     """Bytes of memory for one task that sorts or joins (deduplication), about; what does not fit is done in more and
     smaller tasks, on disk. `ray.memory_per_task`, where given, takes its place. The output does not depend on it."""
@@ -110,6 +113,9 @@ class RunSettings:
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 1:
             raise ValueError(f"workers: must be at least 1, got {self.workers}")
+        if self.max_quarantined is not None and not 0 <= self.max_quarantined <= 1:
+            raise ValueError(f"max_quarantined: must be a share of the pages, 0 to 1 (or null), "
+                             f"got {self.max_quarantined}")  # fmt: skip
         if self.memory < LEAST_TASK_MEMORY:
             raise ValueError(f"memory: must be at least {LEAST_TASK_MEMORY} (bytes; 1 GiB is {1 << 30}), "
                              f"got {self.memory}")  # fmt: skip

@@ -1,8 +1,9 @@
 """One step's tasks: skip what is committed, run the rest, show how it goes."""
 
+import contextlib
 import functools
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -34,6 +35,7 @@ def run_tasks(
     function: Callable[[T], Commit],
     tasks: Sequence[T],
     progress: Progress,
+    watch: Callable[[Iterable[Commit]], None] | None = None,
 ) -> Mapping[str, Commit]:
     """The commits of all `tasks`, by key in sorted order; those that exist are not run again.
 
@@ -44,6 +46,7 @@ def run_tasks(
         function: module-level; does one task, publishes its files and returns `Ledger(out, step).commit(...)`.
         tasks: with distinct keys.
         progress: told of every commit.
+        watch: told of every commit, those of an earlier run together; what it raises ends the step.
     """
     wanted = {task.key for task in tasks}
     ledger = Ledger(out, step)
@@ -55,10 +58,18 @@ def run_tasks(
     for key in before.keys() - done.keys():
         ledger.undo(key)
     ledger.announce(len(tasks))
-    with progress.step(step, total=len(tasks), already=done.values()) as shown:
-        for commit in runner.map(_timed(function, ledger), [task for task in tasks if task.key not in done]):
+    if watch:
+        watch(done.values())
+    left = [task for task in tasks if task.key not in done]
+    with (
+        progress.step(step, total=len(tasks), already=done.values()) as shown,
+        contextlib.closing(runner.map(_timed(function, ledger), left)) as commits,  # tasks under way end with the step
+    ):
+        for commit in commits:
             done[commit.key] = commit
             shown.advance(commit)
+            if watch:
+                watch([commit])
     return dict(sorted(done.items()))
 
 

@@ -10,6 +10,7 @@ from pipeline.engine.progress import Progress
 from pipeline.engine.runner import Runner
 from pipeline.engine.settings import PageLimits, RunSettings
 from pipeline.engine.tasks import T, run_tasks
+from pipeline.steps.failures import StepFailures
 
 Commits = Mapping[str, Commit]
 
@@ -32,6 +33,7 @@ class StageWork:
     limits: PageLimits
     isolate: bool
     dropped_text: bool
+    max_quarantined: float | None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,14 +46,21 @@ class Context:
     progress: Progress
 
     def run(self, step: str, function: Callable[[T], Commit], tasks: Sequence[T]) -> Commits:
-        """The commits of all tasks of a step; see `run_tasks`."""
-        return run_tasks(self.runner, self.out, step, function, tasks, self.progress)
+        """The commits of all tasks of a step; see `run_tasks`.
+
+        Raises:
+            StageError: so many pages of a stage have failed, over all tasks, that the fault is the stage's.
+        """
+        failures = StepFailures(step, self.settings.max_quarantined)
+        commits = run_tasks(self.runner, self.out, step, function, tasks, self.progress, failures.add)
+        failures.finish()
+        return commits
 
     def stage_work(self, stages: tuple[Stage, ...]) -> StageWork:
         """What the tasks of a step that runs `stages` share."""
         settings = self.settings
         return StageWork(out=self.out, stages=stages, limits=settings.page_limits, isolate=settings.isolate,
-                         dropped_text=settings.dropped_text)  # fmt: skip
+                         dropped_text=settings.dropped_text, max_quarantined=settings.max_quarantined)  # fmt: skip
 
 
 def parts_in(out: Path, commits: Iterable[Commit], folder: str) -> list[Part]:

@@ -4,10 +4,11 @@ Every candidate that enters a part leaves it in exactly one row: kept, dropped o
 refuses a part where that does not add up.
 """
 
+import contextlib
 import dataclasses
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,11 +17,14 @@ import pyarrow as pa
 import pipeline.text
 from pipeline.contract.contamination import MATCHES_SCHEMA, Overlap
 from pipeline.contract.errors import IntegrityError, TokenmillError
-from pipeline.document import Document, Drop, QualityStage, Stage, prepare
+from pipeline.document import Document, Drop, Stage, prepare
 from pipeline.engine.isolation import Begin, Blame
 from pipeline.engine.ledger import Commit, FileEntry, Ledger
 from pipeline.stages import labels
 from pipeline.steps import columns
+from pipeline.steps.context import StageWork
+from pipeline.steps.failures import Failure, as_note, counted, refuse_broken, stage_trace
+from pipeline.steps.promises import HeldStage
 from pipeline.steps.tables import (
     DROPPED_SCHEMA,
     QUARANTINE_SCHEMA,
@@ -36,9 +40,6 @@ from pipeline.storage.files import write_table
 
 Kind = Literal["kept", "dropped", "quarantined", "counted"]
 
-# A part in which more pages than this fail has a broken stage, not broken pages.
-QUARANTINE_FLOOR = 200
-QUARANTINE_SHARE = 0.05
 _CAUSE_CHARACTERS = 300
 _PLACE = ("id", "url", "warc_path", "warc_offset")
 
@@ -53,7 +54,8 @@ class Outcome:
     seconds: dict[str, float] = dataclasses.field(default_factory=dict)
     """CPU seconds by stage."""
     extra: Any = None
-    """What a step carries along beside the row (token ids; the row of a dropped document's signals)."""
+    """What goes along beside the row: of a dropped document its signals; of a failed page the traceback, if the page is
+    the first."""
     overlaps: Sequence[Overlap] = ()
     """Benchmark items that the document shares words with."""
 
@@ -63,16 +65,13 @@ class Chain:
 
     def __init__(self, step: str, stages: Sequence[Stage], *, dropped_text: bool = False) -> None:
         self.step = step
-        # isinstance against a protocol is slow, so it is asked once.
-        self._stages = [
-            (name, stage, stage if isinstance(stage, QualityStage) else None)
-            for name, stage in zip(labels(stages), stages, strict=True)
-        ]
+        self._stages = [HeldStage(step, name, stage) for name, stage in zip(labels(stages), stages, strict=True)]
         self._dropped_text = dropped_text
+        self._failed: set[str] = set()
         # Models, lists and compiled loops are loaded here: the first page must not pay for them with its limits.
         for stage in stages:
             prepare(stage)
-        if any(quality for _, _, quality in self._stages):
+        if any(stage.quality for stage in self._stages):
             pipeline.text.prepare()
 
     def run(self, doc: Document) -> Outcome:
@@ -80,17 +79,22 @@ class Chain:
 
         Quality stages go on measuring after a drop, so that every limit can be swept later: the document with all
         its signals is the outcome's `extra`.
+
+        Raises:
+            StageError: a stage breaks a promise, which is no fault of the page.
         """
         seconds: dict[str, float] = {}
         first: tuple[str, Drop] | None = None
         name = ""
         try:
-            for name, stage, quality in self._stages:
-                start = time.process_time()
-                result = self._step(name, stage, quality, doc, measure_only=first is not None)
+            for stage in self._stages:
+                if first and not stage.quality:
+                    continue
+                name, start = stage.name, time.process_time()
+                result = stage.run(doc, measure_only=first is not None)
                 seconds[name] = time.process_time() - start
                 if isinstance(result, Drop):
-                    first = first or (name, result)
+                    first = name, result
                     break
                 doc, drop = result
                 if drop and not first:
@@ -98,25 +102,8 @@ class Chain:
         except (Exception, SystemExit) as error:  # noqa: BLE001 - pages are written by strangers; none may stop the run
             return self.failed(place(doc), name, error, seconds, doc.overlaps)
         if first is None:
-            return Outcome("kept", document_row(doc), seconds=seconds, overlaps=doc.overlaps)
+            return Outcome("kept", document_row(doc), counted(seconds), seconds, overlaps=doc.overlaps)
         return self.dropped(doc, *first, seconds)
-
-    def _step(
-        self, name: str, stage: Stage, quality: QualityStage | None, doc: Document, *, measure_only: bool
-    ) -> tuple[Document, Drop | None] | Drop:
-        if quality:
-            doc = quality.measure(doc)
-            return doc, None if measure_only else quality.judge(doc.signals[name], doc.language)
-        if measure_only:
-            return doc, None
-        result: object = stage(doc)
-        if isinstance(result, Drop):
-            return result
-        if not isinstance(result, Document) or not isinstance(result.text, str):
-            raise TypeError(
-                f"{name} gave {_described(result)}; a stage gives a Document, whose text is a str, or a Drop"
-            )
-        return result, None
 
     def dropped(self, doc: Document, stage: str, drop: Drop, seconds: dict[str, float]) -> Outcome:
         """The outcome of a drop."""
@@ -124,7 +111,8 @@ class Chain:
         row = dropped_row(place(doc), self.step, stage, drop, text)
         measured = {**place(doc), "language": doc.language, "signals": doc.signals} if doc.signals else None
         overlaps = (*doc.overlaps, *drop.overlaps)
-        return Outcome("dropped", row, {f"dropped.{stage}.{drop.reason}": 1}, seconds, measured, overlaps)
+        counts = {f"dropped.{stage}.{drop.reason}": 1, **counted(seconds)}
+        return Outcome("dropped", row, counts, seconds, measured, overlaps)
 
     def failed(
         self,
@@ -134,22 +122,23 @@ class Chain:
         seconds: dict[str, float],
         overlaps: Sequence[Overlap] = (),
     ) -> Outcome:
-        """The outcome of an exception: quarantine, unless the fault is the user's or ours rather than the page's."""
+        """The outcome of an exception: quarantine, unless the fault is the user's or ours rather than the page's.
+
+        The first one of each stage says where it came from, in the outcome's `extra`.
+        """
         if isinstance(error, TokenmillError):
             raise error
-        cause = "memory" if isinstance(error, MemoryError) else f"error: {type(error).__name__}: {error}"
+        scarce = isinstance(error, MemoryError)
+        cause = "memory" if scarce else f"error: {type(error).__name__}: {error}"
         row = quarantine_row(where, self.step, stage, cause[:_CAUSE_CHARACTERS], sum(seconds.values()))
-        return Outcome("quarantined", row, seconds=seconds, overlaps=overlaps)
+        counts = counted({*seconds, stage}, None if scarce else stage)
+        trace = None if scarce or stage in self._failed else stage_trace(error)
+        self._failed |= set() if scarce else {stage}
+        return Outcome("quarantined", row, counts, seconds, trace, overlaps)
 
     def blamed(self, where: Place, blame: Blame) -> Outcome:
         """The outcome of a page that took the process down with it."""
         return Outcome("quarantined", quarantine_row(where, self.step, "", blame.cause, blame.seconds))
-
-
-def _described(result: object) -> str:
-    if isinstance(result, Document):
-        return f"a Document whose text is {type(result.text).__name__}"
-    return type(result).__name__
 
 
 def run_documents(
@@ -180,16 +169,32 @@ class PartFiles:
 class PartWriter:
     """Collects the outcomes of one part and publishes them."""
 
-    def __init__(self, out: Path, files: PartFiles) -> None:
-        self._out, self._files = out, files
+    def __init__(self, work: StageWork, files: PartFiles) -> None:
+        self._out, self._files, self._most = work.out, files, work.max_quarantined
+        self._failures: dict[str, Failure] = {}
         self._rows: dict[str, list[Row]] = {"kept": [], "dropped": [], "quarantined": []}
         self._extras: list[Row] = []
         self._matches: list[Row] = []
         self._counts: Counter[str] = Counter()
         self._seconds: Counter[str] = Counter()
 
-    def add(self, outcome: Outcome) -> None:
-        """Take one outcome in."""
+    def add_all(self, outcomes: Generator[Outcome, None, None]) -> None:
+        """Take outcomes in, to their end.
+
+        Raises:
+            StageError: so many pages of a stage have failed that the fault cannot be theirs.
+        """
+        with contextlib.closing(outcomes):  # their page process is not left at work
+            for outcome in outcomes:
+                self._add(outcome)
+                refuse_broken(self._files.step, self._counts, self._failures, self._most)
+
+    @property
+    def kept(self) -> list[Row]:
+        """The rows of the documents that were kept, so far."""
+        return self._rows["kept"]
+
+    def _add(self, outcome: Outcome) -> None:
         self._counts.update(outcome.counts)
         self._seconds.update(outcome.seconds)
         if outcome.kind == "counted":
@@ -199,6 +204,8 @@ class PartWriter:
             self._matches += match_rows(outcome.overlaps, outcome.kind, outcome.row)
         if outcome.kind == "dropped" and outcome.extra is not None:
             self._extras.append({**outcome.extra, "stage": outcome.row["stage"], "reason": outcome.row["reason"]})  # type: ignore[index]
+        if outcome.kind == "quarantined" and outcome.row and outcome.extra is not None:
+            self._failures.setdefault(outcome.row["stage"], Failure(outcome.row["url"], outcome.extra))
 
     def publish(
         self,
@@ -218,14 +225,12 @@ class PartWriter:
 
         Raises:
             IntegrityError: the outcomes are not as many as the candidates.
-            TokenmillError: so many pages failed that the fault cannot be theirs.
         """
         numbers = {kind: len(rows) for kind, rows in self._rows.items()}
         counts = {**self._counts, **numbers, **(more_counts or {}), "read": sum(numbers.values())}
         if read is not None and read != counts["read"]:
             where = f"{self._files.step} {self._files.key}"
             raise IntegrityError(f"{where}: {read} candidates went in, {counts['read']} came out ({numbers})")
-        self._refuse_broken_stage(counts)
         files = [self._write(self._files.documents, self._rows["kept"], self._files.schema)]
         files += self._write_unless_empty("dropped", self._rows["dropped"], DROPPED_SCHEMA)
         files += self._write_unless_empty("quarantine", self._rows["quarantined"], QUARANTINE_SCHEMA)
@@ -239,18 +244,9 @@ class PartWriter:
             files=(*files, *more_files),
             counts=dict(sorted(counts.items())),
             seconds=seconds,
-            notes=notes or {},
+            notes={**as_note(self._failures), **(notes or {})},
         )
         return Ledger(self._out, self._files.step).commit(commit)
-
-    def _refuse_broken_stage(self, counts: dict[str, int]) -> None:
-        failed = [row for row in self._rows["quarantined"] if row["cause"].startswith("error:")]
-        if len(failed) > max(QUARANTINE_FLOOR, QUARANTINE_SHARE * counts["read"]):
-            row = failed[0]
-            raise TokenmillError(
-                f"{self._files.step} {self._files.key}: {len(failed)} of {counts['read']} pages failed, "
-                f"so the fault is not theirs; the first: stage {row['stage']}, {row['cause']}, {row['url']}"
-            )
 
     def _write_unless_empty(self, folder: str, rows: list[Row], schema: pa.Schema) -> list[FileEntry]:
         return [self._write(folder, rows, schema)] if rows else []

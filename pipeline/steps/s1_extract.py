@@ -15,6 +15,7 @@ from pipeline.sources.record import Gap, Record
 from pipeline.sources.screen import Screen
 from pipeline.steps import s0_copies
 from pipeline.steps.context import Commits, Context, StageWork
+from pipeline.steps.failures import counted
 from pipeline.steps.parts import Chain, Outcome, PartFiles, PartWriter
 from pipeline.steps.reading import Position, Reading
 from pipeline.steps.tables import document_schema, dropped_row, place, quarantine_row, signals_type
@@ -24,6 +25,7 @@ __all__ = ["FOLDER", "STEP", "Reading", "run"]
 
 STEP = "extract"
 FOLDER = f"steps/{STEP}/documents"
+_SCREEN = "screen"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,9 +59,8 @@ def extract(task: ExtractTask) -> Commit:
     """Do one input file and commit it."""
     work = task.work
     schema = document_schema(signals_type(work.stages))
-    writer = PartWriter(work.out, PartFiles(step=STEP, key=task.key, documents=FOLDER, schema=schema))
-    for outcome in guarded(pages, task, work.limits, isolate=work.isolate):
-        writer.add(outcome)
+    writer = PartWriter(work, PartFiles(step=STEP, key=task.key, documents=FOLDER, schema=schema))
+    writer.add_all(guarded(pages, task, work.limits, isolate=work.isolate))
     return writer.publish(notes={"input": task.input.path})
 
 
@@ -121,8 +122,11 @@ def _outcome(
     try:
         screened: Any = task.screen(record)
     except Exception as error:  # noqa: BLE001 - bytes of strangers
-        return chain.failed(place(record), "screen", error, {})
+        return chain.failed(place(record), _SCREEN, error, {})
     if isinstance(screened, Drop):
-        row = dropped_row(place(record), STEP, "screen", screened)
-        return Outcome("dropped", row, {f"dropped.screen.{screened.reason}": 1})
-    return chain.run(copies.mark(screened, record, position))
+        row = dropped_row(place(record), STEP, _SCREEN, screened)
+        outcome = Outcome("dropped", row, {f"dropped.{_SCREEN}.{screened.reason}": 1})
+    else:
+        outcome = chain.run(copies.mark(screened, record, position))
+    outcome.counts |= counted([_SCREEN])
+    return outcome

@@ -40,9 +40,8 @@ def filter_part(task: FilterTask) -> Commit:
     """Do one part and commit it."""
     work = task.work
     schema = document_schema(task.signals)
-    writer = PartWriter(work.out, PartFiles(step=STEP, key=task.key, documents=FOLDER, schema=schema))
-    for outcome in guarded(pages, task, work.limits, isolate=work.isolate):
-        writer.add(outcome)
+    writer = PartWriter(work, PartFiles(step=STEP, key=task.key, documents=FOLDER, schema=schema))
+    writer.add_all(guarded(pages, task, work.limits, isolate=work.isolate))
     return writer.publish(read=task.part.rows)
 
 

@@ -75,15 +75,13 @@ def tokenize(task: TokenizeTask) -> Commit:
     """Do one part and commit it."""
     work, encoding = task.work, task.encoding
     schema = document_schema(task.signals, final=True)
-    writer = PartWriter(work.out, PartFiles(step=STEP, key=task.key, documents=FOLDER, schema=schema))
-    outcomes = [_with_copies(task, outcome) for outcome in guarded(pages, task, work.limits, isolate=work.isolate)]
-    kept = [outcome.row for outcome in outcomes if outcome.kind == "kept" and outcome.row is not None]
+    writer = PartWriter(work, PartFiles(step=STEP, key=task.key, documents=FOLDER, schema=schema))
+    writer.add_all(_with_copies(task, outcome) for outcome in guarded(pages, task, work.limits, isolate=work.isolate))
+    kept = writer.kept
     tokenizer = load_tokenizer(encoding.tokenizer, encoding.end_of_text)
     tokens = tokenizer.encode_documents([row["text"] for row in kept])
     for row, ids in zip(kept, tokens, strict=True):
         row["token_count"] = len(ids)
-    for outcome in outcomes:
-        writer.add(outcome)
     spool = _write_spool(task, kept, tokens)
     written = sum(row["copies"] * len(ids) for row, ids in zip(kept, tokens, strict=True))
     counts = {"tokens": written, "repeats": sum(row["copies"] - 1 for row in kept)}

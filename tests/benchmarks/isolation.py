@@ -35,7 +35,8 @@ def task_of(path: Path, engine: str, folder: Path) -> ExtractTask:
     """Step 1 over one file, as a build of `extract: [main_text, language_id]` would do it."""
     (folder / "c.yaml").write_text(f"extract: [{{main_text: {{engine: {engine}}}}}, text_repair]\n")
     config = load_config(folder / "c.yaml")
-    work = StageWork(out=folder, stages=tuple(config.extract), limits=PageLimits(), isolate=True, dropped_text=False)
+    work = StageWork(out=folder, stages=tuple(config.extract), limits=PageLimits(), isolate=True, dropped_text=False,
+                     max_quarantined=None)  # fmt: skip
     (source,) = expand([str(path)])
     return ExtractTask(key="0", input=source, reading=Reading(), screen=config.screen, work=work, copies=None)
 

@@ -149,7 +149,9 @@ def _resumes(case: Case, task: ExtractTask) -> None:
 
 
 def _task(path: Path, out: Path, stages: tuple[object, ...]) -> ExtractTask:
-    work = StageWork(out=out, stages=stages, limits=PageLimits(), isolate=False, dropped_text=False)  # type: ignore[arg-type]
+    work = StageWork(  # type: ignore[arg-type]
+        out=out, stages=stages, limits=PageLimits(), isolate=False, dropped_text=False, max_quarantined=None
+    )
     source = Input(path=str(path), bytes=path.stat().st_size, format="warc")
     return ExtractTask(key="00000", input=source, reading=Reading(), screen=Screen(), work=work, copies=None)
 

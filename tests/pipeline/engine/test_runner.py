@@ -117,6 +117,21 @@ def test_a_straggler_is_begun_again_and_its_loser_ends(ray_runner, tmp_path):
     assert Ledger(tmp_path, "step").committed() == commits
 
 
+def test_what_watches_a_step_can_end_it(ray_runner, tmp_path):
+    """As the count of failed pages does; tasks that are under way are ended, and the runner is good for more."""
+    tasks = [Write(key=f"{n}", out=tmp_path, sleeps=n == 3) for n in range(4)]
+
+    def refuse_two(commits):
+        if len(Ledger(tmp_path, "step").committed()) > 1:
+            raise InputError("step", "is enough")
+
+    with pytest.raises(InputError, match="is enough"):
+        run_tasks(ray_runner, tmp_path, "step", write, tasks, PlainProgress(quiet=True), refuse_two)
+    with pytest.raises(InputError, match="is enough"):  # told of those from before, too
+        run_tasks(ray_runner, tmp_path, "step", write, tasks, PlainProgress(quiet=True), refuse_two)
+    assert list(ray_runner.map(double, [1])) == [2]
+
+
 def test_the_first_of_two_attempts_stands(tmp_path):
     ledger = Ledger(tmp_path, "step")
     first = ledger.commit(Commit(key="a", notes={"attempt": 1}))
