@@ -93,7 +93,8 @@ class Drop:
 class Stage(Protocol):
     """A frozen dataclass of limits that can be called. No I/O, no Ray, no globals, no memory of earlier documents.
 
-    Its module's name is its name in YAML and in the report. A stage that needs a model or a list loads it through a
+    Its module's name is its name in YAML and in the report. `check_fields(self)` in its `__post_init__` refuses values
+    that do not fit its fields, also where it is made in Python. A stage that needs a model or a list loads it through a
     cached function keyed by path, so that it stays small to pickle; with a method `prepare` it loads it ahead.
 
     The document it is given stays as it is; one that gives anything else, or changes it in place, stops the build.

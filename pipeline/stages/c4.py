@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from pipeline.contract.fields import check_fields
 from pipeline.document import Document, Drop
 from pipeline.limits import Languages, Rule, check_languages, decide, first_broken, refuse_negative
 from pipeline.text import WordSplit
@@ -64,6 +65,7 @@ class C4:
     SIGNALS: ClassVar[tuple[str, ...]] = ("lorem_ipsum_lines", "curly_bracket_lines", "sentences", "removed_lines")
 
     def __post_init__(self) -> None:
+        check_fields(self)
         refuse_negative(self)
         shouted = [phrase for phrase in self.policy_phrases if phrase != phrase.lower() or not phrase]
         if shouted:

@@ -10,6 +10,7 @@ import types
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from pipeline.contract.fields import check_fields
 from pipeline.document import Document, Drop
 
 _OURS = ("exclusion_writer", "data", "rank", "world_size")
@@ -36,6 +37,7 @@ class Datatrove:
     """Its constructor's (the function's further) arguments by name; `exclusion_writer` is ours."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if not all(part.isidentifier() for part in self.class_.split(".")) or "." not in self.class_:
             raise ValueError(f"class: must be a dotted path such as package.module.Class, got '{self.class_}'")
         if "exclusion_writer" in self.args:

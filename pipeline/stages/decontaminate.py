@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.contract.contamination import Overlap
+from pipeline.contract.fields import check_fields
 from pipeline.document import Document, Drop
 from pipeline.stages._benchmarks import U64, BenchmarkIndex, Grams, covered, load_index, read_items, runs
 
@@ -37,6 +38,7 @@ class Decontaminate:
     """An n-gram that more items than this have in common is the form of a question, not its content."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         for name, least in (("shortest", 1), ("max_overlap", 0), ("max_items", 1)):
             value = getattr(self, name)
             if value is not None and value < least:

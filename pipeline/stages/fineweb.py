@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from pipeline.characters import TERMINAL_PUNCTUATION
+from pipeline.contract.fields import check_fields
 from pipeline.document import Document, Drop
 from pipeline.limits import Languages, Rule, check_languages, decide, first_broken, refuse_negative, share
 from pipeline.text import WordSplit
@@ -48,6 +49,7 @@ class Fineweb:
     SIGNALS: ClassVar[tuple[str, ...]] = ("lines", *(rule.signal for rule in RULES))
 
     def __post_init__(self) -> None:
+        check_fields(self)
         refuse_negative(self)
         check_languages(self)
 

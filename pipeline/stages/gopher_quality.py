@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from pipeline.characters import ALPHA, SYMBOL
+from pipeline.contract.fields import check_fields
 from pipeline.document import Document, Drop
 from pipeline.limits import (
     Languages,
@@ -80,6 +81,7 @@ class GopherQuality:
     )  # fmt: skip
 
     def __post_init__(self) -> None:
+        check_fields(self)
         refuse_negative(self)
         refuse_crossed(self, "min_words", "max_words")
         refuse_crossed(self, "min_mean_word_length", "max_mean_word_length")

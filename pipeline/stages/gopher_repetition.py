@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from pipeline.contract.fields import check_fields
 from pipeline.document import Document, Drop
 from pipeline.limits import Languages, Rule, check_languages, decide, first_broken, refuse_negative, share
 from pipeline.ngrams import repeated_characters
@@ -65,6 +66,7 @@ class GopherRepetition:
     SIGNALS: ClassVar[tuple[str, ...]] = ("characters", *_KINDS)
 
     def __post_init__(self) -> None:
+        check_fields(self)
         refuse_negative(self)
         check_languages(self)
 

@@ -3,6 +3,7 @@
 import html
 from dataclasses import dataclass
 
+from pipeline.contract.fields import check_fields
 from pipeline.document import Document, Drop
 from pipeline.stages import _fasttext
 
@@ -33,6 +34,7 @@ class LanguageGlance:
     """An asset, or the path of a fastText model."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         _fasttext.check_limits(self.keep, self.min_score, self.max_chars)
 
     def prepare(self) -> None:

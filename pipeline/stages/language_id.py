@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pipeline.contract.fields import check_fields
 from pipeline.document import Document, Drop
 from pipeline.stages import _fasttext
 
@@ -31,6 +32,7 @@ class LanguageId:
     """An asset, or the path of a fastText model."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         _fasttext.check_limits(self.keep, self.min_score, self.max_chars)
         for language, score in self.min_scores.items():
             if not 0 <= score <= 1:

@@ -5,6 +5,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from pipeline.contract.fields import check_fields
 from pipeline.document import Document, Drop
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Trust:
     """Kept share of all visible text; less means that the text may have been missed."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         for name in ("min_size", "min_median_line", "max_short_run", "max_repeated_lines"):
             value = getattr(self, name)
             if value is not None and value < 0:
@@ -84,6 +86,7 @@ class MainText:
     """When `adaptive` keeps its fast text."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         for name in ("max_chars", "max_repeats"):
             value = getattr(self, name)
             if value is not None and value < 1:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from pipeline.contract.fields import check_fields
 from pipeline.document import Document, Drop, Stage
 from pipeline.stages import name_of
 
@@ -27,6 +28,9 @@ class PayloadDigest:
     """`run`: copies in all inputs; the earliest stays (then the smallest id, as `dedup.keep: earliest`). Every input is
     read once more beforehand. `split`: copies in one input file; the first of the file stays, `cluster_size` does not
     count the others, and a page costs a fast hash more."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     def __call__(self, doc: Document) -> Document | Drop:
         return doc if doc.copy_of is None else Drop("copy", detail=doc.copy_of)

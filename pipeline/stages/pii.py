@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Literal
 
+from pipeline.contract.fields import check_fields
 from pipeline.document import Document
 from pipeline.stages._pii_recognizers import PRESIDIO_REGIONS, Span, is_public, known_regions, recognize
 from pipeline.stages._pii_windows import PII_TYPES, PiiType, is_plausible, windows
@@ -47,6 +48,7 @@ class Pii:
     """Countries (ISO 3166) whose national phone numbers are looked for; numbers with a + are found for all."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if not 0 <= self.min_score <= 1:
             raise ValueError(f"min_score: must be from 0 to 1, got {self.min_score}")
         unknown = [region for region in self.phone_regions if region not in known_regions(self.phone_regions)]

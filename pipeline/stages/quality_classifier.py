@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+from pipeline.contract.fields import check_fields
 from pipeline.document import Document, Drop
 from pipeline.limits import Languages, Rule, check_languages, decide, first_broken
 from pipeline.stages import _fasttext
@@ -31,6 +32,7 @@ class QualityClassifier:
     SIGNALS: ClassVar[tuple[str, ...]] = ("score",)
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.min_score is not None and not 0 <= self.min_score <= 1:
             raise ValueError(f"min_score: must be between 0 and 1, got {self.min_score}")
         if not self.model:

@@ -5,6 +5,7 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from pipeline.contract.fields import check_fields
 from pipeline.document import Document, Drop
 
 _LINE_BREAKS = dict.fromkeys(map(ord, "\r\v\f\x85\u2028\u2029"), "\n")
@@ -40,6 +41,9 @@ class TextRepair:
     noncharacters, annotation marks and the format characters Unicode deprecates."""
     normalization: Literal["NFC", "NFKC"] | None = "NFC"
     """Unicode form. NFC only joins a letter and its accents; NFKC also replaces ligatures, widths and superscripts."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     def __call__(self, doc: Document) -> Document | Drop:
         text = _fixed(doc.text, _settings(self.mojibake, self.control_characters))

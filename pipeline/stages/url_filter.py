@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
+from pipeline.contract.fields import check_fields
 from pipeline.document import Document, Drop
 from pipeline.stages import _blocklist
 from pipeline.stages._blocklist import NameSet
@@ -56,6 +57,7 @@ class UrlFilter:
     ADDRESS_ONLY: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.min_soft_words is not None and self.min_soft_words < 1:
             raise ValueError(f"min_soft_words: must be at least 1, got {self.min_soft_words}")
 

@@ -3,10 +3,13 @@
 import contextlib
 import dataclasses
 import json
+import math
 import pickle
 import random
+import re
+import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -16,6 +19,9 @@ from pipeline.contract.config import build, field_docs, resolved
 from pipeline.contract.errors import MissingAssetError
 from pipeline.contract.schema import json_schema
 from pipeline.document import Document, Drop, QualityStage, Stage
+from pipeline.stages.gopher_quality import GopherQuality
+from pipeline.stages.language_id import LanguageId
+from pipeline.stages.main_text import MainText
 
 REQUIRED: dict[str, dict[str, Any]] = {
     "datatrove": {"class_": "datatrove.pipeline.filters.RegexFilter", "args": {"regex_exp": "lorem ipsum"}},
@@ -100,6 +106,65 @@ def test_a_stage_survives_its_config_and_its_schema(name: str) -> None:
     tree = json.loads(json.dumps(resolved(stage)))
     assert set(tree) == set(schema["properties"])
     assert build(type(stage), tree, name) == stage
+
+
+def wrong_values(hint: Any) -> list[tuple[Any, str]]:
+    """Values that do not fit a type, each with where in the value the fault lies."""
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return []
+    if origin is types.UnionType or origin is typing.Union:
+        [kind, *others] = [arg for arg in args if arg is not type(None)]
+        faults = [(object(), "")] if others else wrong_values(kind)
+        return [(value, place) for value, place in faults if value is not None]
+    if origin is tuple:
+        inner = [((value,), f"[0]{place}") for value, place in wrong_values(args[0])]
+        return [(None, ""), ("en", ""), (["en"], ""), *inner]
+    if origin is Mapping:
+        inner = [({"a": value}, f".a{place}") for value, place in wrong_values(args[1])]
+        return [(None, ""), ("en", ""), ([("en", 1)], ""), ({3: 1}, " key"), *inner]
+    if origin is typing.Literal:
+        return [(value, "") for value in (None, "no-such-value", 7, [args[0]])]
+    wrong: dict[Any, tuple[Any, ...]] = {
+        bool: (None, 1, 0.0, "yes"),
+        int: (None, True, "3", 2.5, math.nan),
+        float: (None, True, "0.5", math.nan, math.inf, 10**400),
+        str: (None, True, 3, 0.5, b"text"),
+    }
+    return [(value, "") for value in wrong.get(hint, (None, {}, "default"))]
+
+
+def config_classes(cls: type) -> Iterator[type]:
+    """A stage's class and those of its sections."""
+    yield cls
+    for hint in typing.get_type_hints(cls).values():
+        if dataclasses.is_dataclass(hint):
+            yield from config_classes(typing.cast(type, hint))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_values_are_checked_from_python_as_they_are_in_a_file(name: str) -> None:
+    for cls in config_classes(stages.load(name)):
+        required = REQUIRED.get(name, {}) if cls is stages.load(name) else {}
+        annotations = typing.get_type_hints(cls)
+        for field in dataclasses.fields(cls):
+            for value, place in wrong_values(annotations[field.name]):
+                with pytest.raises(ValueError, match=rf"^{re.escape(field.name.removesuffix('_') + place)}: must be "):
+                    cls(**{**required, field.name: value})
+
+
+def test_a_wrong_value_is_named_with_what_is_meant() -> None:
+    with pytest.raises(ValueError) as caught:
+        MainText(engine="trafilatur")  # type: ignore[arg-type]
+    assert str(caught.value) == (
+        "engine: must be one of trafilatura, resiliparse, adaptive, got 'trafilatur' (str); did you mean 'trafilatura'?"
+    )
+    with pytest.raises(ValueError, match=r"^min_words: must be a whole number or None, got '50' \(str\)$"):
+        GopherQuality(min_words="50")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"^languages\.de\.min_words: must be a finite number or None, got True"):
+        GopherQuality(languages={"de": {"min_words": True}})
+    with pytest.raises(ValueError, match=r"^keep: must be a tuple, each item a str or None, got 'en' \(str\)$"):
+        LanguageId(keep="en")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -80,7 +80,7 @@ def test_stop_words_of_another_language(make_doc: Callable[..., Document]) -> No
     ("fields", "complaint"),
     [
         ({"min_words": -1}, "min_words: must be a number of at least 0, got -1"),
-        ({"max_bullet_lines": float("nan")}, "max_bullet_lines: must be a number of at least 0, got nan"),
+        ({"max_bullet_lines": float("nan")}, "max_bullet_lines: must be a finite number or None, got nan"),
         ({"min_words": 10, "max_words": 9}, r"min_words: must be at most max_words \(9\), got 10"),
         ({"min_mean_word_length": 11}, r"min_mean_word_length: must be at most max_mean_word_length \(10\), got 11"),
         (
