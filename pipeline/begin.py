@@ -15,6 +15,7 @@ from pipeline.contract.config import differences, fingerprint
 from pipeline.contract.errors import ConfigError
 from pipeline.contract.manifest import sha256_file
 from pipeline.contract.run import InputFile, RunRecord
+from pipeline.languages import language_warnings
 from pipeline.sources.listing import Input
 from pipeline.stages._own import own_names, sources
 
@@ -66,7 +67,7 @@ def _identify(config: PipelineConfig, inputs: Sequence[Input], known: Sequence[I
     return RunRecord(
         version=pipeline.__version__, versions=_versions(), config=_without_secrets(tree),
         fingerprint=fingerprint(identity), seed=config.seed, inputs=tuple(found),
-        files=files, sources=own, state="running", started=now(),
+        files=files, sources=own, state="running", started=now(), warnings=tuple(language_warnings(config)),
     )  # fmt: skip
 
 

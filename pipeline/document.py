@@ -122,6 +122,17 @@ def prepare(stage: Stage) -> None:
 
 
 @runtime_checkable
+class MadeForLanguages(Protocol):
+    """A stage whose defaults are made for certain languages: a build that keeps others says so before it begins."""
+
+    MADE_FOR: ClassVar[tuple[str, ...]]
+    """Those languages."""
+
+    def unsuited(self, language: str, /) -> tuple[str, ...]:
+        """The fields that hold for `language` (empty: any) with a default that is not made for it."""
+
+
+@runtime_checkable
 class QualityStage(Stage, Protocol):
     """A stage whose verdict follows from raw values alone, which are kept so that a limit can be swept later.
 

@@ -64,12 +64,13 @@ STEPS = (s1_extract.STEP, s2_filter.STEP, s3_dedup.STEP, *OPTIONAL, s4_tokenize.
 _MOST_MENDS = 5  # a disk that damages more files while one run is under way should be replaced, not worked around
 
 
-def build(config: PipelineConfig, *, quiet: bool = False, reuse: Path | None = None) -> RunRecord:
+def build(config: PipelineConfig, *, quiet: bool = False, warn: bool = True, reuse: Path | None = None) -> RunRecord:
     """Run a build to its end, going on from whatever an earlier run of it committed.
 
     Args:
         config: what to build.
         quiet: no progress.
+        warn: say on stderr what of the config may not be meant so; `run.json`, the log and the report say it anyway.
         reuse: folder of another run, of which every step that cannot differ here is taken over.
 
     Raises:
@@ -81,6 +82,8 @@ def build(config: PipelineConfig, *, quiet: bool = False, reuse: Path | None = N
         record = begin(config, out, inputs, RunRecord.read(reuse).inputs if reuse else ())
         if record.state == "done":
             return record
+        for line in record.warnings if warn else ():
+            print(f"warning: {line}", file=sys.stderr)
         plan = plan_reuse(reuse, out, record) if reuse else None
         record.write(out)
         try:
@@ -91,7 +94,7 @@ def build(config: PipelineConfig, *, quiet: bool = False, reuse: Path | None = N
             with (
                 stoppable(out) as listen,
                 open_runner(config.run) as runner,
-                open_progress(quiet, out / "logs" / "build.log") as progress,
+                open_progress(quiet, out / "logs" / "build.log", record.warnings) as progress,
             ):
                 listen()
                 context = Context(out=out, settings=config.run, runner=runner, progress=progress)

@@ -137,7 +137,7 @@ def forecast(config: PipelineConfig, *, records: int = 2000, workers: int = 1, s
         sample = take_sample(inputs, records, home / "sample", seed=seed, settings=config.run.remote)
         if not sample or not warm_up:
             raise InputError("input", "holds nothing to sample")
-        _build(config, warm_up, home / "warm-up-out")
+        _build(config, warm_up, home / "warm-up-out", warn=False)
         record = _build(config, sample, home / "out")
         return _forecast(config, inputs, sample, record, home / "out", workers)
 
@@ -201,13 +201,13 @@ def _place(out: Path) -> Path:
     return out / "logs" / "forecast.json"
 
 
-def _build(config: PipelineConfig, sample: Sequence[Stretch], out: Path) -> RunRecord:
+def _build(config: PipelineConfig, sample: Sequence[Stretch], out: Path, *, warn: bool = True) -> RunRecord:
     paths = tuple(str(stretch.path) for stretch in sample)
     source: InputConfig = dataclasses.replace(config.input, paths=paths, listing=None, format="auto")
     if config.input.format != "auto":
         source = dataclasses.replace(source, format=config.input.format)
     run = dataclasses.replace(config.run, output=str(out), local=True, keep_steps=True, ray=RaySettings())
-    return flow.build(dataclasses.replace(config, input=source, run=run), quiet=True)
+    return flow.build(dataclasses.replace(config, input=source, run=run), quiet=True, warn=warn)
 
 
 def _forecast(

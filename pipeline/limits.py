@@ -66,6 +66,18 @@ def check_languages(stage: Any) -> None:
             raise ValueError(f"languages.{language}.{error}") from error
 
 
+def defaults_for_others(stage: Any, names: Sequence[str], language: str) -> tuple[str, ...]:
+    """Those of the fields whose default, made for the stage's `MADE_FOR`, holds for another language.
+
+    None do once the config names the language in `languages`: somebody has looked at it.
+    """
+    if language in stage.MADE_FOR or language in stage.languages:
+        return ()
+    defaults = {field.name: field.default for field in dataclasses.fields(stage)}
+    values = {name: getattr(stage, name) for name in names}
+    return tuple(name for name, value in values.items() if value is not None and value == defaults[name])
+
+
 def refuse_negative(stage: Any) -> None:
     """Raise ValueError for a limit below 0 or not a number."""
     for field in dataclasses.fields(stage):

@@ -82,6 +82,8 @@ class RunRecord:
     finished: str | None = None
     error: str | None = None
     """Why it failed, if it did."""
+    warnings: tuple[str, ...] = ()
+    """What was said at the start: settings that fit together so badly that someone would ask why."""
     sealed: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """SHA-256 of the files of a finished run that no task committed: manifest, tokenizer, report."""
     check: str | None = None

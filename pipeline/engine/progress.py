@@ -150,17 +150,21 @@ class SharedProgress:
 
 
 @contextlib.contextmanager
-def open_progress(quiet: bool = False, log: Path | None = None) -> Iterator[Progress]:
+def open_progress(quiet: bool = False, log: Path | None = None, warnings: Sequence[str] = ()) -> Iterator[Progress]:
     """Bars on a terminal, lines elsewhere; with `log`, lines with the time in that file besides, beginning and end too.
 
     Args:
         quiet: nothing on the terminal.
         log: a file to add to; its folder is made.
+        warnings: lines for the log.
     """
     with contextlib.ExitStack() as stack:
         members: list[Progress] = [stack.enter_context(_shown(quiet))]
         if log is not None:
-            members.append(PlainProgress(say=stack.enter_context(_logged(log))))
+            say = stack.enter_context(_logged(log))
+            for line in warnings:
+                say(f"warning: {line}")
+            members.append(PlainProgress(say=say))
         yield SharedProgress(members)
 
 

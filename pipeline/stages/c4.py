@@ -11,7 +11,15 @@ import numpy as np
 
 from pipeline.contract.fields import check_fields
 from pipeline.document import Document, Drop
-from pipeline.limits import Languages, Rule, check_languages, decide, first_broken, refuse_negative
+from pipeline.limits import (
+    Languages,
+    Rule,
+    check_languages,
+    decide,
+    defaults_for_others,
+    first_broken,
+    refuse_negative,
+)
 from pipeline.text import WordSplit
 
 _CITATION = re.compile(r"\[(?:\d*|edit|citation needed)\]")
@@ -63,6 +71,7 @@ class C4:
         Rule("sentences", "at least", "min_sentences", "too_few_sentences"),
     )
     SIGNALS: ClassVar[tuple[str, ...]] = ("lorem_ipsum_lines", "curly_bracket_lines", "sentences", "removed_lines")
+    MADE_FOR: ClassVar[tuple[str, ...]] = ("en",)
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -90,6 +99,11 @@ class C4:
     def judge(self, values: Mapping[str, float], language: str = "") -> Drop | None:
         """The first limit broken."""
         return first_broken(self, self.RULES, values, language)
+
+    def unsuited(self, language: str) -> tuple[str, ...]:
+        """The limits that are English ones and hold for `language`."""
+        names = ("policy_phrases", "min_words_per_line", "min_sentences")
+        return defaults_for_others(self, names, language)
 
     def __call__(self, doc: Document) -> Document | Drop:
         return decide(self, doc)

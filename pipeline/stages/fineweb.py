@@ -8,7 +8,16 @@ from typing import ClassVar
 from pipeline.characters import TERMINAL_PUNCTUATION
 from pipeline.contract.fields import check_fields
 from pipeline.document import Document, Drop
-from pipeline.limits import Languages, Rule, check_languages, decide, first_broken, refuse_negative, share
+from pipeline.limits import (
+    Languages,
+    Rule,
+    check_languages,
+    decide,
+    defaults_for_others,
+    first_broken,
+    refuse_negative,
+    share,
+)
 from pipeline.text import WordSplit
 
 
@@ -47,6 +56,7 @@ class Fineweb:
         Rule("newlines_per_word", "at most", "max_newlines_per_word", "too_many_newlines"),
     )
     SIGNALS: ClassVar[tuple[str, ...]] = ("lines", *(rule.signal for rule in RULES))
+    MADE_FOR: ClassVar[tuple[str, ...]] = ("en",)
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -76,6 +86,11 @@ class Fineweb:
         if values["punctuated_lines"] == 0 and self.allow_unpunctuated:
             return first_broken(self, self.RULES[1:], values, language)
         return first_broken(self, self.RULES, values, language)
+
+    def unsuited(self, language: str) -> tuple[str, ...]:
+        """The limits that are English ones and hold for `language`."""
+        names = ("min_punctuated_lines", "max_short_lines", "max_newlines_per_word")
+        return defaults_for_others(self, names, language)
 
     def __call__(self, doc: Document) -> Document | Drop:
         return decide(self, doc)

@@ -16,7 +16,9 @@ from pipeline.limits import (
     Rule,
     check_languages,
     decide,
+    defaults_for_others,
     first_broken,
+    limit_of,
     refuse_crossed,
     refuse_negative,
     share,
@@ -79,6 +81,7 @@ class GopherQuality:
         "words", "mean_word_length", "hashes_per_word", "ellipses_per_word", "bullet_lines", "ellipsis_lines",
         "alphabetic_words", "stop_words",
     )  # fmt: skip
+    MADE_FOR: ClassVar[tuple[str, ...]] = ("en",)
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -119,6 +122,18 @@ class GopherQuality:
     def judge(self, values: Mapping[str, float], language: str = "") -> Drop | None:
         """The first limit broken."""
         return first_broken(self, self.RULES, values, language)
+
+    def unsuited(self, language: str) -> tuple[str, ...]:
+        """The limits that are English ones and hold for `language`."""
+        limits = ("min_mean_word_length", "max_mean_word_length", "min_alphabetic_words")
+        return (*self._english_stop_words(language), *defaults_for_others(self, limits, language))
+
+    def _english_stop_words(self, language: str) -> tuple[str, ...]:
+        """`stop_words` where another language is judged by the English ones."""
+        default = next(field.default for field in dataclasses.fields(self) if field.name == "stop_words")
+        needed = limit_of(self, "min_stop_words", language)
+        theirs = language in self.MADE_FOR or self._stop_words(language) != default
+        return () if theirs or not needed else ("stop_words",)
 
     def __call__(self, doc: Document) -> Document | Drop:
         return decide(self, doc)

@@ -7,7 +7,16 @@ from typing import ClassVar
 
 from pipeline.contract.fields import check_fields
 from pipeline.document import Document, Drop
-from pipeline.limits import Languages, Rule, check_languages, decide, first_broken, refuse_negative, share
+from pipeline.limits import (
+    Languages,
+    Rule,
+    check_languages,
+    decide,
+    defaults_for_others,
+    first_broken,
+    refuse_negative,
+    share,
+)
 from pipeline.ngrams import repeated_characters
 from pipeline.text import WordSplit
 
@@ -64,6 +73,7 @@ class GopherRepetition:
 
     RULES: ClassVar[tuple[Rule, ...]] = tuple(Rule(name, "at most", f"max_{name}", name) for name in _KINDS)
     SIGNALS: ClassVar[tuple[str, ...]] = ("characters", *_KINDS)
+    MADE_FOR: ClassVar[tuple[str, ...]] = ("en",)
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -92,6 +102,10 @@ class GopherRepetition:
         if values["characters"] == 0:
             return Drop("empty", value=0.0, limit=1.0)
         return first_broken(self, self.RULES, values, language)
+
+    def unsuited(self, language: str) -> tuple[str, ...]:
+        """The limits that are English ones and hold for `language`."""
+        return defaults_for_others(self, [rule.limit for rule in self.RULES], language)
 
     def __call__(self, doc: Document) -> Document | Drop:
         return decide(self, doc)

@@ -107,3 +107,9 @@ def test_a_forecast_for_another_config_is_not_compared(crawl, tmp_path):
     made = dataclasses.replace(forecast(config, records=12), config="another", records=band)
     save(made, tmp_path / "out")
     assert compare(tmp_path / "out", flow.build(config, quiet=True)) == []
+
+
+def test_a_forecast_says_once_that_rules_are_made_for_another_language(crawl, tmp_path, capsys):
+    (tmp_path / "c.yaml").write_text(CONFIG.replace("}}]", "}}, {language_id: {keep: [en, de]}}]\nfilter: [fineweb]"))
+    forecast(load_config(tmp_path / "c.yaml", inputs=[f"{crawl}/*.warc.gz"], local=True), records=12)
+    assert capsys.readouterr().err.count("warning: filter.fineweb: ") == 1
