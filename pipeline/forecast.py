@@ -26,13 +26,23 @@ from pipeline.dedup.plan import plan
 from pipeline.engine.isolation import end_idle
 from pipeline.engine.ledger import Commit, Ledger
 from pipeline.engine.settings import RaySettings
+from pipeline.schedule import schedule, shared_out
 from pipeline.sources.listing import Input, expand
 from pipeline.sources.sampling import Stretch, take_sample
+from pipeline.steps import s0_copies, s3_dedup, s3_line_dedup, s3_substring_dedup
+from pipeline.steps.shards import SHARDS
+from pipeline.tokens.shuffle import plan_shards
 
 WARM_UP = 30
 """Records built first and not counted: models are loaded once a worker, not once a sample."""
 PER_INPUT = ("extract", "filter", "tokenize")
-"""Steps with a task for each input."""
+"""Steps with a task for each input, whose files and numbers are those of the input."""
+BY_INPUT = (*PER_INPUT, s0_copies.DIGESTS, s3_dedup.STEP, s3_line_dedup.STEP, s3_substring_dedup.STEP)
+"""Ledgers with a task for each input."""
+DOLLARS_PER_CORE_HOUR = 0.04
+"""On demand, without a commitment: AWS m7g.large, us-east-1, Linux, June 2026: 0.0816 an hour for two cores."""
+FAMILIES = ("extract", "filter", "dedup", "line_dedup", "substring_dedup", "tokenize")
+"""Steps; ledgers are named after the one they belong to, but those after the last."""
 FINAL = ("documents", "dropped", "quarantine", "tokens")
 # Student's t, two-sided 90 %, by degrees of freedom from 1.
 _T90 = (
@@ -96,7 +106,15 @@ class Forecast:
     """Bytes that the one task needs which joins duplicates (it works on disk beyond its budget)."""
     workers: int
     hours: Range
-    """On `workers` workers."""
+    """On `workers` workers: no step is shorter than its longest task, nor takes more workers than it has tasks."""
+    tasks: int
+    """Of the step with the most: the most workers that have work at a time."""
+    longest_task_hours: float
+    dollars_per_core_hour: float
+    dollars: Range
+    """For the core-hours."""
+    dollars_booked: Range
+    """For all `workers` from the beginning to the end, idle or not."""
     config: str
     """Fingerprint of what the config says about the output, inputs aside."""
 
@@ -114,7 +132,14 @@ class _Seen:
     steps: int
 
 
-def forecast(config: PipelineConfig, *, records: int = 2000, workers: int = 1, seed: int = 0) -> Forecast:
+def forecast(
+    config: PipelineConfig,
+    *,
+    records: int = 2000,
+    workers: int = 1,
+    seed: int = 0,
+    dollars_per_core_hour: float = DOLLARS_PER_CORE_HOUR,
+) -> Forecast:
     """The forecast of building `config`, from about `records` records of its inputs, built in a temporary folder.
 
     Args:
@@ -122,6 +147,7 @@ def forecast(config: PipelineConfig, *, records: int = 2000, workers: int = 1, s
         records: in the sample.
         workers: of the cluster to forecast the hours for.
         seed: of the sample.
+        dollars_per_core_hour: what an hour of one core costs.
 
     Raises:
         UserError: as `flow.build`; nothing of the sample could be built.
@@ -139,7 +165,7 @@ def forecast(config: PipelineConfig, *, records: int = 2000, workers: int = 1, s
             raise InputError("input", "holds nothing to sample")
         _build(config, warm_up, home / "warm-up-out", warn=False)
         record = _build(config, sample, home / "out")
-        return _forecast(config, inputs, sample, record, home / "out", workers)
+        return _forecast(config, inputs, sample, record, home / "out", workers, dollars_per_core_hour)
 
 
 def save(made: Forecast, out: Path) -> None:
@@ -217,9 +243,11 @@ def _forecast(
     record: RunRecord,
     out: Path,
     workers: int,
+    dollars: float,
 ) -> Forecast:
     total = sum(item.bytes for item in inputs)
-    seen, by_step = _measure(sample, record, out)
+    ledgers = _ledgers(out)
+    seen = _measure(sample, record, ledgers)
     share = sum(one.bytes for one in seen) / total
 
     def whole(value: Callable[[_Seen], float]) -> Range:
@@ -230,34 +258,66 @@ def _forecast(
         sum(commit.counts.get("kept", 0) for commit in Ledger(out, "filter").committed().values()) / share
     )
     budget = config.run.ray.memory_per_task or 1 << 30
+    planned = plan(documents, config.dedup, budget) if config.dedup else None
+    tokens = whole(lambda one: one.tokens)
+    shards = plan_shards(round(tokens.estimate), config.tokenize.tokens_per_shard)
+    tasks = _tasks(ledgers, share, [item.bytes for item in inputs], len(shards), planned.partitions if planned else 1)
+    order = schedule(tasks, workers)
+    hours = core_hours.scaled(order.hours / core_hours.estimate if core_hours.estimate else 0)
     end_idle()
     memory = 1024 * sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return Forecast(
         inputs=len(inputs), input_bytes=total, sampled_records=record.totals.records, stretches=len(seen),
         sampled_bytes=share * total,
-        records=whole(lambda one: one.records), kept=whole(lambda one: one.kept), tokens=whole(lambda one: one.tokens),
+        records=whole(lambda one: one.records), kept=whole(lambda one: one.kept), tokens=tokens,
         core_hours=core_hours, disk_bytes=whole(lambda one: one.disk), steps_bytes=whole(lambda one: one.steps),
-        core_hours_by_step={name: cpu / share / 3600 for name, cpu in by_step.items()},
-        worker_memory=memory, workers=workers, hours=core_hours.scaled(1 / workers),
-        components_memory=plan(documents, config.dedup, budget).components_memory if config.dedup else 0,
+        core_hours_by_step=_by_step(tasks), worker_memory=memory, workers=workers, hours=hours,
+        tasks=order.tasks, longest_task_hours=order.longest_task_hours, dollars_per_core_hour=dollars,
+        dollars=core_hours.scaled(dollars), dollars_booked=hours.scaled(workers * dollars),
+        components_memory=planned.components_memory if planned else 0,
         config=config_identity(resolved_config(config)),
     )  # fmt: skip
 
 
-def _measure(sample: Sequence[Stretch], record: RunRecord, out: Path) -> tuple[list[_Seen], dict[str, float]]:
-    """What each stretch cost, and CPU seconds by step; steps that work on all of them are shared out by documents."""
-    steps = {folder.parent.name: Ledger(out, folder.parent.name).committed() for folder in out.glob("steps/*/commits")}
+def _ledgers(out: Path) -> dict[str, Mapping[str, Commit]]:
+    """The commits of the sample's build, by ledger."""
+    names = sorted(folder.parent.name for folder in out.glob("steps/*/commits"))
+    return {name: Ledger(out, name).committed() for name in names}
+
+
+def _tasks(
+    ledgers: Mapping[str, Mapping[str, Commit]], share: float, sizes: Sequence[float], shards: int, partitions: int
+) -> dict[str, list[float]]:
+    """Ledger -> core-hours of each task of the whole build, of which the sample is a `share`.
+
+    Tasks of one input take what the input takes of all bytes; others are equal. Of those, there are as many as shards,
+    or as in the sample, or as `partitions` for the memory of a task.
+    """
+    tasks = {}
+    for name, commits in ledgers.items():
+        hours = sum(commit.cpu_seconds for commit in commits.values()) / share / 3600
+        number = shards if name == SHARDS else max(len(commits), partitions, 1)
+        tasks[name] = shared_out(hours, sizes if name in BY_INPUT else [1.0] * number)
+    return tasks
+
+
+def _by_step(tasks: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    """Core-hours by the step that a ledger belongs to."""
     by_step: dict[str, float] = {}
-    for name, commits in steps.items():
-        family = next(
-            (step for step in ("extract", "filter", "dedup", "tokenize") if name.startswith(step)), "tokenize"
-        )
-        by_step[family] = by_step.get(family, 0) + sum(commit.cpu_seconds for commit in commits.values())
+    for name, hours in tasks.items():
+        family = next((step for step in FAMILIES if name.startswith(step)), FAMILIES[-1])
+        by_step[family] = by_step.get(family, 0) + sum(hours)
+    return dict(sorted(by_step.items()))
+
+
+def _measure(sample: Sequence[Stretch], record: RunRecord, steps: Mapping[str, Mapping[str, Commit]]) -> list[_Seen]:
+    """What each stretch cost; what steps that work on all of them cost is shared out by documents."""
     numbers = {item.path: f"{number:05d}" for number, item in enumerate(record.inputs)}
     own: list[dict[str, Commit | None]] = [
         {name: steps[name].get(numbers[str(one.path)]) for name in PER_INPUT if name in steps} for one in sample
     ]
-    shared_cpu = sum(by_step.values()) - sum(_cpu(commits) for commits in own)
+    every = sum(commit.cpu_seconds for commits in steps.values() for commit in commits.values())
+    shared_cpu = every - sum(_cpu(commits) for commits in own)
     shared_files = [entry for name, commits in steps.items() if name not in PER_INPUT
                     for commit in commits.values() for entry in commit.files]  # fmt: skip
     weights = [max(1, _count(commits, "filter", "kept")) for commits in own]
@@ -275,7 +335,7 @@ def _measure(sample: Sequence[Stretch], record: RunRecord, out: Path) -> tuple[l
             cpu=_cpu(done) + shared_cpu * part, disk=round(final),
             steps=round(sum(size for _, size in entries) - final),
         ))  # fmt: skip
-    return seen, dict(sorted(by_step.items()))
+    return seen
 
 
 def _cpu(commits: Mapping[str, Commit | None]) -> float:

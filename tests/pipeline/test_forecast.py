@@ -7,11 +7,14 @@ import json
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 from warc_pages import Page, article, write_warc
 
 from pipeline import flow
+from pipeline.cli import app
 from pipeline.config import load_config
 from pipeline.forecast import Range, compare, forecast, ratio_estimate, save, saved
+from pipeline.schedule import schedule
 from pipeline.sources import read_records
 from pipeline.sources.listing import expand
 from pipeline.sources.sampling import take_sample
@@ -94,11 +97,53 @@ def test_a_forecast_of_everything_is_what_comes(crawl, tmp_path):
     record = flow.build(config, quiet=True)
     assert made.records.estimate == pytest.approx(record.totals.records, rel=0.25)
     assert made.kept.estimate == pytest.approx(record.totals.kept, rel=0.25)
-    assert made.hours.estimate == pytest.approx(made.core_hours.estimate / 4)
+    assert made.hours.estimate > made.core_hours.estimate / 3  # three inputs
     assert sum(made.core_hours_by_step.values()) == pytest.approx(made.core_hours.estimate)
     compared = {one.name: one for one in compare(tmp_path / "out", record)}
     assert compared["tokens"].came == record.totals.tokens
     assert compared["core_hours"].came > 0
+
+
+@pytest.fixture(scope="module")
+def of_three(crawl):
+    """A forecast for one worker, with files of about one size."""
+    config = load_config(crawl / "c.yaml", inputs=[f"{crawl}/*.warc.gz"], local=True)
+    return forecast(config, records=12, dollars_per_core_hour=0.5)
+
+
+def test_one_worker_takes_the_core_hours_and_costs_them(of_three):
+    assert of_three.hours.estimate == pytest.approx(of_three.core_hours.estimate)
+    for name in ("estimate", "low", "high"):
+        hours, dollars, booked = (getattr(of_three, of) for of in ("core_hours", "dollars", "dollars_booked"))
+        assert getattr(dollars, name) == pytest.approx(0.5 * getattr(hours, name))
+        assert getattr(booked, name) == pytest.approx(getattr(dollars, name))
+
+
+def test_workers_beyond_the_tasks_shorten_nothing_and_cost_the_same_for_each(crawl):
+    config = load_config(crawl / "c.yaml", inputs=[f"{crawl}/*.warc.gz"], local=True)
+    made = forecast(config, records=12, workers=96)
+    assert made.tasks == 3
+    assert made.longest_task_hours < made.hours.estimate < made.core_hours.estimate
+    assert made.hours.estimate > made.core_hours.estimate / 3
+    assert made.dollars_booked.estimate == pytest.approx(96 * made.hours.estimate * 0.04)
+
+
+def test_a_schedule_ends_with_its_longest_task_and_waits_between_steps():
+    found = schedule({"extract": [5.0, 1.0, 1.0, 1.0], "clusters": [2.0]}, 96)
+    assert (found.hours, found.tasks, found.longest_task_hours) == (7.0, 4, 5.0)
+    assert schedule({"extract": [1.0] * 8}, 7).hours == 2.0  # the eighth waits
+    assert schedule({"extract": [1.0, 1.0, 4.0]}, 2).hours == 5.0  # the longest comes last
+    assert schedule({"extract": [1.0] * 1000}, 10).hours == 100
+    assert schedule({}, 3).hours == schedule({"a": []}, 3).hours == 0
+
+
+def test_the_command_says_how_many_workers_have_work_and_what_it_costs(crawl):
+    arguments = ["forecast", str(crawl / "c.yaml"), "--input", f"{crawl}/*.warc.gz", "--records", "12"]
+    done = CliRunner().invoke(app, [*arguments, "--workers", "96", "--dollars-per-core-hour", "1.5"])
+    assert "3 tasks: at most 3 workers have work" in done.output
+    assert "cost at $1.5 a core-hour" in done.output
+    refused = CliRunner().invoke(app, [*arguments, "--dollars-per-core-hour", "inf"])
+    assert "--dollars-per-core-hour" in str(refused.exception)
 
 
 def test_a_forecast_for_another_config_is_not_compared(crawl, tmp_path):
