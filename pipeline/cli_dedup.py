@@ -42,6 +42,9 @@ def plan(
     threshold: Annotated[
         float | None, typer.Option(help="Jaccard similarity from which pairs should be found; suggests bands and rows.")
     ] = None,
+    recall: Annotated[
+        float | None, typer.Option(help="Share of the pairs at the threshold that a suggestion finds at least: 0.9.")
+    ] = None,
     documents: Annotated[str, typer.Option(help="How many there are, e.g. 3e8.")] = "1e6",
     memory: Annotated[str, typer.Option(help="Of one task, e.g. 2GB.")] = "1GiB",
     config: Annotated[Path | None, typer.Option(help="Take bands and rows from this config, not the defaults.")] = None,
@@ -50,27 +53,30 @@ def plan(
 ) -> None:
     """The S-curve of the bands and rows, what they cost for so many documents, and better ones for a threshold."""
     from pipeline.dedup.curve import draw
+    from pipeline.dedup.plan import RECALL, suggest
     from pipeline.dedup.plan import plan as make_plan
-    from pipeline.dedup.plan import suggest
 
+    if recall is not None and threshold is None:
+        raise UserError("--recall", "is of the pairs at a threshold", mend="give --threshold too")
+    asked = RECALL if recall is None else recall
     number, budget, given = _count(documents), _bytes(memory), _dedup(config)
     chosen = {"config": given}
     try:
         if threshold is not None and given.minhash:
-            found = suggest(threshold, given.minhash.hashes if hashes is None else hashes)
+            found = suggest(threshold, given.minhash.hashes if hashes is None else hashes, asked)
             minhash = dataclasses.replace(given.minhash, bands=found.bands, rows=found.rows)
             chosen["suggested"] = dataclasses.replace(given, minhash=minhash)
         plans = {name: make_plan(number, one, budget) for name, one in chosen.items()}
     except ValueError as error:
         raise UserError("dedup plan", str(error)) from error
     if as_json:
-        typer.echo(json.dumps(_plan_json(chosen, plans, threshold)))
+        typer.echo(json.dumps({"wanted": threshold, "recall": asked, **_plan_json(chosen, plans, threshold)}))
         return
     curves = [one.minhash for one in chosen.values() if one.minhash]
     for line in draw(curves, threshold) if curves else ["exact duplicates alone: there is no S-curve"]:
         _out.print(line, highlight=False, markup=False)
     _out.print(_plan_table(chosen, plans, threshold))
-    for line in _plan_notes(chosen, plans):
+    for line in _plan_notes(chosen, plans, threshold, asked):
         _out.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
@@ -118,12 +124,13 @@ def _plan_json(chosen: "Chosen", plans: "Plans", threshold: float | None) -> dic
     for name, one in chosen.items():
         minhash = one.minhash
         tree[name] = {"bands": minhash and minhash.bands, "rows": minhash and minhash.rows,
-                      **dataclasses.asdict(plans[name])}  # fmt: skip
+                      "hashes": minhash and minhash.hashes, **dataclasses.asdict(plans[name])}  # fmt: skip
         tree[name]["s_curve"] = [list(point) for point in plans[name].s_curve]
         if threshold is not None and minhash:
             wrong = errors(threshold, minhash.bands, minhash.rows)
-            tree[name] |= {"false_positives": wrong.false_positives, "false_negatives": wrong.false_negatives}
-    return {"wanted": threshold, **tree}
+            tree[name] |= {"found": wrong.found, "false_positives": wrong.false_positives,
+                           "false_negatives": wrong.false_negatives}  # fmt: skip
+    return tree
 
 
 def _plan_table(chosen: "Chosen", plans: "Plans", threshold: float | None) -> Table:
@@ -135,13 +142,18 @@ def _plan_table(chosen: "Chosen", plans: "Plans", threshold: float | None) -> Ta
         shape = f"{one.minhash.bands} bands of {one.minhash.rows}" if one.minhash else "exact"
         table.add_column(f"{name} ({mark})\n{shape}", justify="right")
     every = list(plans.values())
-    for at, (similarity, _) in enumerate(every[0].s_curve):
-        table.add_row(f"P(found) at {similarity:.2f}", *(f"{one.s_curve[at][1]:.3f}" for one in every))
     minhashes = [one.minhash for one in chosen.values() if one.minhash]
-    if threshold is not None and minhashes:
-        wrong = [errors(threshold, one.bands, one.rows) for one in minhashes]
+    wrong = [errors(threshold, one.bands, one.rows) for one in minhashes] if threshold is not None else []
+    curves = {one: [curve.s_curve[at][1] for curve in every] for at, (one, _) in enumerate(every[0].s_curve)}
+    curves |= {threshold: [one.found for one in wrong]} if threshold is not None and wrong else {}
+    for similarity, found in sorted(curves.items()):
+        name = f"{similarity:.2f}" if similarity != threshold else f"{similarity:.10g}"
+        table.add_row(f"P(found) at {name}", *(f"{one:.3f}" for one in found))
+    if wrong:
         table.add_row(f"found though below {threshold:g} (area)", *(f"{one.false_positives:.4f}" for one in wrong))
         table.add_row(f"missed though above {threshold:g} (area)", *(f"{one.false_negatives:.4f}" for one in wrong))
+    if minhashes:
+        table.add_row("hash functions", *(f"{one.hashes:,}" for one in minhashes))
     rows: dict[str, Callable[[Plan], str]] = {
         "CPU hours": lambda one: f"{one.cpu_hours:,.3g}",
         "disk for signatures": lambda one: _size(one.signature_bytes),
@@ -155,7 +167,7 @@ def _plan_table(chosen: "Chosen", plans: "Plans", threshold: float | None) -> Ta
     return table
 
 
-def _plan_notes(chosen: "Chosen", plans: "Plans") -> list[str]:
+def _plan_notes(chosen: "Chosen", plans: "Plans", threshold: float | None, recall: float) -> list[str]:
     from pipeline.dedup.plan import CPU_MS, CPU_MS_PER_HASH, PAGE_KILOBYTES
 
     first = next(iter(plans.values()))
@@ -166,10 +178,31 @@ def _plan_notes(chosen: "Chosen", plans: "Plans") -> list[str]:
         "(docs/performance.md); CPU time grows with the length of the text, disk does not."
     ]
     minhash = chosen["suggested"].minhash if "suggested" in chosen else None
-    if minhash:
-        notes.append(f"To use the suggestion: --set dedup.minhash.bands={minhash.bands} "
-                     f"--set dedup.minhash.rows={minhash.rows}")  # fmt: skip
+    if minhash and threshold is not None:
+        notes += _trade(chosen, plans, threshold, recall)
     return notes
+
+
+def _trade(chosen: "Chosen", plans: "Plans", threshold: float, recall: float) -> list[str]:
+    """What the suggestion gives for what it takes."""
+    from pipeline.dedup.plan import errors
+
+    config, suggested = (chosen[name].minhash for name in ("config", "suggested"))
+    assert config and suggested
+    if (config.bands, config.rows) == (suggested.bands, suggested.rows):
+        return [f"To find {recall:g} of the pairs at {threshold:g} with so many hash functions, the config is best."]
+    old, new = (errors(threshold, one.bands, one.rows) for one in (config, suggested))
+    before, after = plans["config"], plans["suggested"]
+    return [
+        f"The suggestion finds {new.found:.3f} of the pairs at {threshold:g} (asked: {recall:g}) instead of "
+        f"{old.found:.3f}, and below it an area of {new.false_positives:.4f} instead of {old.false_positives:.4f}.",
+        f"It takes {suggested.hashes:,} hash functions instead of {config.hashes:,}, {after.cpu_hours:,.3g} CPU hours "
+        f"instead of {before.cpu_hours:,.3g}, {_size(after.signature_bytes)} for signatures instead of "
+        f"{_size(before.signature_bytes)}.",
+        "More --recall finds more below the threshold too (dedup.minhash.verify sorts such pairs out); more --hashes "
+        "make the curve steeper.",
+        f"To use the suggestion: --set dedup.minhash.bands={suggested.bands} --set dedup.minhash.rows={suggested.rows}",
+    ]
 
 
 def clusters(

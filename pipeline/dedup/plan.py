@@ -1,11 +1,12 @@
 """What a dedup of so many documents finds and needs, before it is run."""
 
 import dataclasses
+import math
 
 import numpy as np
 
 from pipeline.dedup.components import BLOCK_EDGES, DOCUMENT_BYTES, EDGE_BYTES, in_memory
-from pipeline.dedup.config import DedupConfig
+from pipeline.dedup.config import DedupConfig, MinHashConfig
 from pipeline.dedup.minhash import found_probability
 from pipeline.dedup.runs import ROW_BYTES
 
@@ -20,6 +21,9 @@ PAGE_KILOBYTES = 6.2
 CPU_MS, CPU_MS_PER_HASH = 0.27, 0.00075
 """CPU ms for one such document: all of step 3 but the hash functions, and one hash function. Together 0.35 ms at 112
 hashes (`tests/benchmarks/dedup.py`; docs/performance.md)."""
+RECALL = 0.9
+"""Share of the pairs at the threshold that a suggestion finds, where none is asked for."""
+_MOST_BANDS = 1 << 40
 GRID = 1000
 """Points of the similarity axis at which the errors of a choice of bands are summed."""
 
@@ -51,19 +55,21 @@ class Plan:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Suggestion:
-    """Bands and rows for a threshold, and how far their S-curve is from a step at the threshold."""
+    """Bands and rows, what they find at a threshold, and how far their S-curve is from a step there."""
 
     bands: int
     rows: int
+    found: float
+    """Probability that a pair as similar as the threshold is found."""
     false_positives: float
     """Area under the curve below the threshold: pairs less similar than wanted that are found."""
     false_negatives: float
     """Area above the curve beyond the threshold: pairs as similar as wanted that are missed."""
 
     @property
-    def error(self) -> float:
-        """Both areas together."""
-        return self.false_positives + self.false_negatives
+    def hashes(self) -> int:
+        """Hash functions."""
+        return self.bands * self.rows
 
 
 def plan(documents: int, config: DedupConfig, budget: int) -> Plan:
@@ -94,31 +100,52 @@ def plan(documents: int, config: DedupConfig, budget: int) -> Plan:
     )
 
 
-def suggest(threshold: float, max_hashes: int) -> Suggestion:
-    """The bands and rows of at most `max_hashes` hashes whose S-curve is nearest to a step at `threshold`.
+def suggest(threshold: float, max_hashes: int, recall: float = RECALL) -> Suggestion:
+    """The bands and rows of at most `max_hashes` hashes that find a share of at least `recall` of the pairs at
+    `threshold`, and the fewest below it.
 
-    Minimizes the false-positive area and the false-negative area, weighted equally, over every bands * rows within the
-    budget, as datasketch's MinHashLSH does (`_optimal_param`); of equals the one with fewer hashes.
+    datasketch's MinHashLSH (`_optimal_param`) minimizes a weighted sum of the two areas of `errors`. With equal weights
+    it leaves a pair at the threshold to a coin, so the recall there is a bound here, and the first area what is
+    minimized; of equals the one with fewer hashes. For a number of rows, fewer bands find fewer of both: the least
+    number that reaches the recall is best.
 
     Raises:
-        ValueError: threshold is not between 0 and 1, or max_hashes is not 1 to 4096.
+        ValueError: threshold or recall is not between 0 and 1, max_hashes is not 1 to 4096, or too few for them.
     """
-    if not 0 < threshold < 1:
-        raise ValueError(f"threshold: must be above 0 and below 1, got {threshold}")
+    for name, value in (("threshold", threshold), ("recall", recall)):
+        if not 0 < value < 1:
+            raise ValueError(f"{name}: must be above 0 and below 1, got {value}")
     if not 1 <= max_hashes <= 4096:
         raise ValueError(f"hashes: must be 1 to 4096, got {max_hashes}")
-    choices = [(bands, rows) for rows in range(1, max_hashes + 1) for bands in range(1, max_hashes // rows + 1)]
-    found = (errors(threshold, bands, rows) for bands, rows in choices)
-    return min(found, key=lambda one: (round(one.error, 9), one.bands * one.rows))
+    shapes = ((_least_bands(threshold, rows, recall), rows) for rows in range(1, max_hashes + 1))
+    choices = [errors(threshold, bands, rows) for bands, rows in shapes if bands * rows <= max_hashes]
+    if not choices:
+        needed = _least_bands(threshold, 1, recall)
+        raise ValueError(f"no bands and rows of at most {max_hashes} hashes find {recall:g} of the pairs at "
+                         f"{threshold:g}; {needed} hashes can")  # fmt: skip
+    return min(choices, key=lambda one: (round(one.false_positives, 9), one.hashes))
+
+
+def _least_bands(threshold: float, rows: int, recall: float) -> int:
+    """How many bands of so many rows find a share of `recall` of the pairs at the threshold."""
+    alike = threshold**rows
+    if alike < 1e-9:
+        return _MOST_BANDS
+    bands = max(1, math.floor(math.log1p(-recall) / math.log1p(-alike)))
+    while 1 - (1 - alike) ** bands < recall:  # one more at most, and what rounding takes
+        bands += 1
+    return bands
 
 
 def errors(threshold: float, bands: int, rows: int) -> Suggestion:
-    """The two areas between the S-curve of `bands` bands of `rows` rows and a step at `threshold` (midpoint rule)."""
+    """What `bands` bands of `rows` rows find at `threshold`, and the two areas between their S-curve and a step there
+    (midpoint rule)."""
     similarity = (np.arange(GRID) + 0.5) / GRID
     found = 1 - (1 - similarity**rows) ** bands
     below = similarity < threshold
     wrong = float(found[below].sum() / GRID), float((1 - found[~below]).sum() / GRID)
-    return Suggestion(bands=bands, rows=rows, false_positives=wrong[0], false_negatives=wrong[1])
+    at = found_probability(threshold, MinHashConfig(bands=bands, rows=rows))
+    return Suggestion(bands=bands, rows=rows, found=at, false_positives=wrong[0], false_negatives=wrong[1])
 
 
 def partitions_for(rows: int, budget: int) -> int:

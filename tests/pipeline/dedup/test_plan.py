@@ -4,6 +4,7 @@ import pytest
 
 from pipeline.dedup.config import DedupConfig, MinHashConfig
 from pipeline.dedup.curve import draw
+from pipeline.dedup.minhash import found_probability
 from pipeline.dedup.plan import errors, partitions_for, plan, suggest
 
 CONFIG = DedupConfig()
@@ -56,35 +57,40 @@ def test_the_errors_of_a_choice_are_areas():
 
 
 @pytest.mark.parametrize(
-    ("threshold", "hashes", "bands", "rows"),
-    [
-        # What datasketch's `_optimal_param(threshold, num_perm, 0.5, 0.5)` returns, computed from its formula.
-        (0.5, 128, 25, 5),
-        (0.8, 128, 9, 13),
-        (0.9, 128, 5, 25),
-        (0.75, 112, 11, 10),
-        (0.75, 1, 1, 1),
-    ],
+    ("threshold", "recall", "hashes"),
+    [(0.75, 0.9, 112), (0.75, 0.77, 112), (0.5, 0.99, 128), (0.9, 0.5, 64), (0.05, 0.9, 4096), (0.75, 0.7, 1)],
 )
-def test_the_suggestion_has_the_least_error_within_the_hashes(threshold, hashes, bands, rows):
-    found = suggest(threshold, hashes)
-    assert (found.bands, found.rows) == (bands, rows)
-    others = [errors(threshold, b, r) for r in range(1, hashes + 1) for b in range(1, hashes // r + 1)]
-    assert found.error <= min(other.error for other in others) + 1e-9
+def test_a_suggestion_finds_what_is_asked_with_the_least_below_the_threshold(threshold, recall, hashes):
+    found = suggest(threshold, hashes, recall)
+    assert found.found >= recall
+    assert found.found == found_probability(threshold, MinHashConfig(bands=found.bands, rows=found.rows))
+    assert found.bands * found.rows <= hashes
+    shapes = [(b, r) for r in range(1, min(hashes, 40) + 1) for b in range(1, hashes // r + 1)]
+    others = [errors(threshold, *shape) for shape in shapes if 1 - (1 - threshold ** shape[1]) ** shape[0] >= recall]
+    assert found.false_positives <= min(other.false_positives for other in others) + 1e-9
+
+
+def test_more_recall_costs_more_candidates_below_the_threshold():
+    some, more = (suggest(0.75, 112, recall) for recall in (0.8, 0.95))
+    assert some.found < more.found
+    assert some.false_positives < more.false_positives
 
 
 @pytest.mark.parametrize(
-    ("threshold", "hashes", "message"),
+    ("threshold", "hashes", "recall", "message"),
     [
-        (0.0, 112, "threshold: must be above 0 and below 1, got 0.0"),
-        (1.0, 112, "threshold: must be above 0 and below 1, got 1.0"),
-        (0.5, 0, "hashes: must be 1 to 4096, got 0"),
-        (0.5, 4097, "hashes: must be 1 to 4096, got 4097"),
+        (0.0, 112, 0.9, "threshold: must be above 0 and below 1, got 0.0"),
+        (1.0, 112, 0.9, "threshold: must be above 0 and below 1, got 1.0"),
+        (0.5, 0, 0.9, "hashes: must be 1 to 4096, got 0"),
+        (0.5, 4097, 0.9, "hashes: must be 1 to 4096, got 4097"),
+        (0.5, 112, 1.0, "recall: must be above 0 and below 1, got 1.0"),
+        (0.5, 112, 0.0, "recall: must be above 0 and below 1, got 0.0"),
+        (0.5, 3, 0.9, "no bands and rows of at most 3 hashes find 0.9 of the pairs at 0.5; 4 hashes can"),
     ],
 )
-def test_suggestions_that_cannot_be_made(threshold, hashes, message):
+def test_suggestions_that_cannot_be_made(threshold, hashes, recall, message):
     with pytest.raises(ValueError, match=message):
-        suggest(threshold, hashes)
+        suggest(threshold, hashes, recall)
 
 
 def test_a_curve_is_drawn_from_corner_to_corner():
