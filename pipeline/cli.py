@@ -96,7 +96,7 @@ def build(
         Path | None,
         typer.Option(
             metavar="OLD",
-            help="Take over the steps that this run folder has done already and that the config does not change.",
+            help="Take over what this run folder has done already and neither the config nor the inputs change.",
         ),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,

@@ -71,7 +71,7 @@ def build(config: PipelineConfig, *, quiet: bool = False, warn: bool = True, reu
         config: what to build.
         quiet: no progress.
         warn: say on stderr what of the config may not be meant so; `run.json`, the log and the report say it anyway.
-        reuse: folder of another run, of which every step that cannot differ here is taken over.
+        reuse: folder of another run, of which every step, or input of a step, that cannot differ here is taken over.
 
     Raises:
         UserError: something in the config, the inputs or the folder has to be mended first.

@@ -10,17 +10,18 @@ import dataclasses
 import os
 import shutil
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from pipeline.begin import earlier_runs, input_changes, source_changes, without_input
 from pipeline.config import named_files
 from pipeline.contract.config import differences
 from pipeline.contract.errors import ConfigError
 from pipeline.contract.run import RunRecord
-from pipeline.engine.ledger import Ledger
+from pipeline.engine.ledger import Commit, FileEntry, Ledger
 from pipeline.stages._own import own_names
-from pipeline.steps import s1_extract, s2_filter, s3_dedup, s3_line_dedup, s3_substring_dedup
+from pipeline.steps import s0_copies, s1_extract, s2_filter, s3_dedup, s3_line_dedup, s3_substring_dedup
 
 SECTIONS: dict[str, tuple[str, ...]] = {
     s1_extract.STEP: ("input", "screen", "extract"),
@@ -32,60 +33,120 @@ SECTIONS: dict[str, tuple[str, ...]] = {
 """The config sections that decide what each step makes of what the one before it made."""
 OPTIONAL = (s3_line_dedup.STEP, s3_substring_dedup.STEP)
 """Steps that neither run may have taken."""
+BY_INPUT = (s1_extract.STEP, s2_filter.STEP)
+"""Steps with a task for each input, called by the input's number, that looks at nothing but this input."""
 _MOST_SHOWN = 12
+_NAMES = {s0_copies.DIGESTS: "page digests"}
+Keys = Mapping[str, str]
+"""Key of a task in the new run -> its key in the old one."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
     """What of an earlier run can be taken over."""
 
     source: Path
     """Its run folder."""
-    steps: tuple[str, ...]
-    """The steps to take over."""
+    ledgers: Mapping[str, Keys]
+    """Ledger -> the tasks to take over."""
+    inputs: int
+    """Of the new run."""
     stopped_by: tuple[str, ...]
     """Why the step after them has to be run again; empty if that is the last one, which always is."""
 
     def describe(self) -> str:
         """For people."""
+        steps = [name for name in self.ledgers if name in SECTIONS] or list(self.ledgers)
+        whole = [name for name in steps if name not in BY_INPUT and name not in _NAMES]
+        counted = [
+            f"{_NAMES.get(name, name)} of {len(self.ledgers[name]):,} of {self.inputs:,} inputs"
+            for name in steps
+            if name not in whole
+        ]
         why = "; ".join(self.stopped_by[:_MOST_SHOWN])
-        return f"taken over from {self.source}: {', '.join(self.steps)}" + (f" (then {why})" if why else "")
+        return f"taken over from {self.source}: {', '.join(counted + whole)}" + (f" (then {why})" if why else "")
 
 
 def plan_reuse(source: Path, out: Path, record: RunRecord) -> Plan:
-    """Which steps of the run folder `source` cannot differ in the run `record`, about to begin in `out`.
+    """Which tasks of the run folder `source` cannot differ in the run `record`, about to begin in `out`.
 
     Raises:
         InputError: `source` is no run folder.
-        ConfigError: not even the first step can be taken over; the message names why.
+        ConfigError: nothing of the first step can be taken over; the message names why.
     """
     old = RunRecord.read(source)
     if source.resolve() == out.resolve():
         raise ConfigError(f"--reuse {source}", "is the run folder itself", mend="give another --output")
+    same = _same_inputs(old, record)
+    if list(same) == list(same.values()) and len(same) == len(old.inputs) == len(record.inputs):
+        return _plan_steps(source, old, record)
+    return _plan_inputs(source, old, record, same)
+
+
+def _same_inputs(old: RunRecord, new: RunRecord) -> dict[str, str]:
+    """The inputs that both runs have, unchanged, by the keys of their tasks."""
+    numbers = {item.identity(): number for number, item in enumerate(old.inputs)}
+    found = ((number, numbers.get(item.identity())) for number, item in enumerate(new.inputs))
+    return {f"{number:05d}": f"{before:05d}" for number, before in found if before is not None}
+
+
+def _plan_steps(source: Path, old: RunRecord, record: RunRecord) -> Plan:
+    """The plan for the same inputs: whole steps."""
     steps: list[str] = []
+    stopped: list[str] = []
     for step, sections in SECTIONS.items():
-        changes = _changes(step, sections, old, record)
-        if not changes and step in OPTIONAL and record.config[step] is None:
+        stopped = _changes(step, sections, old, record)
+        if not stopped and step in OPTIONAL and record.config[step] is None:
             continue
-        changes = changes or _missing(source, step)
-        if changes and not steps:
-            shown = "\n  ".join(changes[:_MOST_SHOWN])
-            problem = f"not even its first step can be taken over; what differs:\n  {shown}"
-            raise ConfigError(f"--reuse {source}", problem, mend="build without --reuse")
-        if changes:
-            return Plan(source, tuple(steps), tuple(changes))
+        stopped = stopped or _missing(source, _ledgers(source, step), step)
+        if stopped:
+            break
         steps.append(step)
-    return Plan(source, tuple(steps), ())
+    if not steps:
+        raise _refusal(source, stopped)
+    ledgers = {name: {key: key for key in Ledger(source, name).committed()}
+               for step in steps for name in _ledgers(source, step)}  # fmt: skip
+    return Plan(source=source, ledgers=ledgers, inputs=len(record.inputs), stopped_by=tuple(stopped))
+
+
+def _plan_inputs(source: Path, old: RunRecord, record: RunRecord, same: Keys) -> Plan:
+    """The plan for inputs of which only some are the same: single tasks of the steps that look at one input."""
+    moved = input_changes(old.inputs, record.inputs) or ["the inputs come in another order"]
+    changes = _changes(s1_extract.STEP, SECTIONS[s1_extract.STEP], old, record)
+    if changes or not same:
+        raise _refusal(source, [*changes, *moved])
+    names = list(BY_INPUT)
+    if _compares_all_inputs(record.config):
+        names, moved = [s0_copies.DIGESTS], [*moved, "payload_digest with scope: run compares the pages of all inputs"]
+    elif changes := _changes(s2_filter.STEP, SECTIONS[s2_filter.STEP], old, record):
+        names, moved = [s1_extract.STEP], [*changes, *moved]
+    ledgers = {}
+    for name in names:
+        done = {key for key, commit in Ledger(source, name).committed().items() if not _gone(source, [commit])}
+        ledgers[name] = {key: before for key, before in same.items() if before in done}
+    if not ledgers[names[0]]:
+        raise _refusal(source, _missing(source, names[:1], s1_extract.STEP))
+    return Plan(source=source, ledgers=ledgers, inputs=len(record.inputs), stopped_by=tuple(moved))
+
+
+def _compares_all_inputs(config: Mapping[str, Any]) -> bool:
+    """Whether step 1 of a resolved config asks what stands in other inputs."""
+    return any((stage.get("payload_digest") or {}).get("scope") == "run" for stage in config["extract"])
+
+
+def _refusal(source: Path, changes: Sequence[str]) -> ConfigError:
+    shown = "\n  ".join(changes[:_MOST_SHOWN])
+    problem = f"not even its first step can be taken over; what differs:\n  {shown}"
+    return ConfigError(f"--reuse {source}", problem, mend="build without --reuse")
 
 
 def take_over(plan: Plan, out: Path) -> dict[str, int]:
-    """Link what the plan names into `out` and commit it there: step -> tasks taken over; done ones are left alone."""
-    return {step: sum(_take_over(plan.source, out, ledger) for ledger in _ledgers(plan.source, step))
-            for step in plan.steps}  # fmt: skip
+    """Link what the plan names into `out` and commit it there: ledger -> tasks taken over; done ones are left alone."""
+    return {name: _take_over(plan.source, out, name, keys) for name, keys in plan.ledgers.items()}
 
 
 def _changes(step: str, sections: Sequence[str], old: RunRecord, new: RunRecord) -> list[str]:
-    """What differs between the two runs of all that the step depends on, its predecessors aside."""
+    """What differs between the two runs of all that the step depends on, its predecessors and inputs aside."""
     before, after = ({name: without_input(run.config)[name] for name in sections} for run in (old, new))
     changes = differences(before, after)
     named = {str(path) for tree in (before, after) for path in named_files({**tree, "input": None})}
@@ -95,9 +156,6 @@ def _changes(step: str, sections: Sequence[str], old: RunRecord, new: RunRecord)
     changes += source_changes(old, new, {*own_names(before), *own_names(after)})
     if step == s1_extract.STEP:
         changes += [f"version of {line}" for line in differences(dict(old.versions), dict(new.versions))]
-        changes += input_changes(old.inputs, new.inputs)
-        if not changes and [item.path for item in old.inputs] != [item.path for item in new.inputs]:
-            changes.append("the inputs come in another order")
     old_kept, new_kept = (run.config["run"]["dropped_text"] for run in (old, new))  # the one of `run` that writes bytes
     return changes + differences(old_kept, new_kept, "run.dropped_text")
 
@@ -108,30 +166,45 @@ def _ledgers(out: Path, step: str) -> list[str]:
                   if path.parent.name.partition("-")[0] == step)  # fmt: skip
 
 
-def _missing(out: Path, step: str) -> list[str]:
+def _missing(out: Path, ledgers: Sequence[str], step: str) -> list[str]:
     """Why a step that would fit cannot be taken over after all."""
-    commits = [commit for ledger in _ledgers(out, step) for commit in Ledger(out, ledger).committed().values()]
+    commits = [commit for name in ledgers for commit in Ledger(out, name).committed().values()]
     if not commits:
         return [f"{out} has not begun the step '{step}'"]
-    gone = [entry.path for commit in commits for entry in commit.files if not _is_whole(out / entry.path, entry.bytes)]
+    gone = _gone(out, commits)
     return (
         [f"{len(gone)} files of the step '{step}' are gone (run.keep_steps: false?), first {gone[0]}"] if gone else []
     )
+
+
+def _gone(out: Path, commits: Sequence[Commit]) -> list[str]:
+    """Files of the commits that are not there in their size."""
+    return [entry.path for commit in commits for entry in commit.files if not _is_whole(out / entry.path, entry.bytes)]
 
 
 def _is_whole(path: Path, size: int) -> bool:
     return path.is_file() and path.stat().st_size == size
 
 
-def _take_over(old_out: Path, out: Path, ledger: str) -> int:
-    """Link the files of every commit that `out` does not have yet, then commit."""
-    have = Ledger(out, ledger).committed()
-    new = [commit for key, commit in Ledger(old_out, ledger).committed().items() if key not in have]
-    for commit in new:
-        for entry in commit.files:
-            _link(old_out / entry.path, out / entry.path)
-        Ledger(out, ledger).commit(commit)
+def _take_over(old_out: Path, out: Path, name: str, keys: Keys) -> int:
+    """Link the files of every task that `out` has not done yet, then commit."""
+    have, old = Ledger(out, name).committed(), Ledger(old_out, name).committed()
+    new = {key: old[before] for key, before in keys.items() if key not in have}
+    for key, commit in new.items():
+        files = tuple(_renamed(entry, commit.key, key) for entry in commit.files)
+        for before, entry in zip(commit.files, files, strict=True):
+            _link(old_out / before.path, out / entry.path)
+        Ledger(out, name).commit(dataclasses.replace(commit, key=key, files=files))
     return len(new)
+
+
+def _renamed(entry: FileEntry, old: str, new: str) -> FileEntry:
+    """The file under the name that a task of another key gives it."""
+    if old == new:
+        return entry
+    folder, _, name = entry.path.rpartition("/")
+    stem, dot, suffix = name.partition(".")
+    return dataclasses.replace(entry, path=f"{folder}/{stem.removesuffix(old)}{new}{dot}{suffix}")
 
 
 def _link(source: Path, target: Path) -> None:

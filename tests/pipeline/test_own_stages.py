@@ -98,7 +98,10 @@ def test_changed_code_is_another_run_and_is_not_reused(place):
 
     said = run(place, "build", "c.yaml", "--input", "a.warc.gz", "--output", "new", "--local", "--stages", "own",
                "--set", "filter[0].max_cookies=2", "--reuse", "out").stderr  # fmt: skip
-    assert "taken over from out: extract (then the code of cookies.CookieFilter has changed: words.py)" in said
+    assert (
+        "taken over from out: extract of 1 of 1 inputs (then the code of cookies.CookieFilter has changed: words.py)"
+        in said
+    )
     assert "filter.cookies.CookieFilter.too_many_cookies" not in reasons(place / "new")
     assert (
         pq.read_table(place / "new" / "documents").num_rows == pq.read_table(place / "out" / "documents").num_rows + 1

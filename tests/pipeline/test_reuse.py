@@ -107,10 +107,7 @@ def test_a_changed_extraction_is_refused_and_leaves_the_new_folder_free(crawl, o
     assert run(crawl, tmp_path / "new", SHORTER, reuse=old).state == "done"
 
 
-def test_a_changed_input_file_or_list_is_refused_by_name(crawl, old, tmp_path):
-    config = crawl / "build.yaml"
-    with pytest.raises(ConfigError, match=r"crawl-1.warc.gz is no longer there"):
-        build(load_config(config, inputs=[f"{crawl}/crawl-0.warc.gz"], output=str(tmp_path / "a")), reuse=old)
+def test_a_changed_list_is_refused_by_name(crawl, old, tmp_path):
     domains = crawl / "domains.txt"
     domains.write_text("other.example\n")
     try:
@@ -118,6 +115,98 @@ def test_a_changed_input_file_or_list_is_refused_by_name(crawl, old, tmp_path):
             run(crawl, tmp_path / "b", reuse=old)
     finally:
         domains.write_text("blocked.example\n")
+
+
+@pytest.fixture(scope="module")
+def wider(crawl, tmp_path_factory) -> Path:
+    """A folder of two more files, which come before the others: all of those get other numbers."""
+    folder = tmp_path_factory.mktemp("added")
+    for number, name in enumerate(("a-new", "crawl-0-more")):
+        pages = [Page(url=f"https://b.example/{i}", html=article(i)) for i in range(300 + 9 * number, 305 + 9 * number)]
+        pages += [
+            Page(url="https://blocked.example/new", html=article(60)),
+            Page(url="https://b.example/c", html=article(0)),
+        ]
+        write_warc(folder / f"{name}.warc.gz", pages)
+    return folder
+
+
+def inputs_of(crawl: Path, wider: Path, *names: str) -> list[str]:
+    return [str((wider if "new" in name or "more" in name else crawl) / f"{name}.warc.gz") for name in names]
+
+
+def run_on(crawl: Path, out: Path, inputs: list[str], *overrides: str, reuse: Path | None = None) -> RunRecord:
+    overrides = ("run.workers=1", *overrides)
+    config = load_config(crawl / "build.yaml", inputs=inputs, output=str(out), overrides=overrides)
+    return build(config, reuse=reuse)
+
+
+@pytest.fixture(scope="module")
+def fresh_three(crawl, wider, tmp_path_factory) -> Path:
+    """Three inputs, from scratch."""
+    out = tmp_path_factory.mktemp("runs") / "three"
+    run_on(crawl, out, inputs_of(crawl, wider, "a-new", "crawl-0", "crawl-1"))
+    return out
+
+
+def test_a_new_input_costs_its_own_extraction_alone_and_gives_the_bytes_of_a_fresh_build(
+    crawl, wider, old, fresh_three, tmp_path, capsys
+):
+    again = tmp_path / "again"
+    record = run_on(crawl, again, inputs_of(crawl, wider, "a-new", "crawl-0", "crawl-1"), reuse=old)
+    said = capsys.readouterr().err
+    assert [Path(item.path).name[:7] for item in record.inputs] == ["a-new.w", "crawl-0", "crawl-1"]
+    assert "extract of 2 of 3 inputs, filter of 2 of 3 inputs (then input " in said
+    assert "a-new.warc.gz is new)" in said
+    assert record.totals == RunRecord.read(fresh_three).totals
+    assert_same_bytes(fresh_three, again)
+    for step in ("extract", "filter"):
+        before = [inode(old, f"steps/{step}/documents/part-{number:05d}.parquet") for number in range(2)]
+        after = [inode(again, f"steps/{step}/documents/part-{number:05d}.parquet") for number in range(3)]
+        assert after[1:] == before
+    assert [check for check in verify(again) if not check.ok] == []
+
+
+def test_inputs_that_went_away_are_left_out_and_the_others_get_their_numbers(crawl, wider, fresh_three, tmp_path):
+    fewer = inputs_of(crawl, wider, "crawl-1", "crawl-0-more")
+    run_on(crawl, tmp_path / "fresh", fewer)
+    run_on(crawl, tmp_path / "again", fewer, reuse=fresh_three)
+    assert_same_bytes(tmp_path / "fresh", tmp_path / "again")
+    documents = "steps/extract/documents/part-0000{}.parquet"
+    assert inode(tmp_path / "again", documents.format(1)) == inode(fresh_three, documents.format(2))
+
+
+def test_a_changed_filter_and_a_new_input_take_the_extraction_of_the_others_over(crawl, wider, old, tmp_path, capsys):
+    inputs = inputs_of(crawl, wider, "a-new", "crawl-0", "crawl-1")
+    run_on(crawl, tmp_path / "fresh", inputs, SHORTER)
+    capsys.readouterr()
+    run_on(crawl, tmp_path / "again", inputs, SHORTER, reuse=old)
+    said = capsys.readouterr().err
+    assert "extract of 2 of 3 inputs (then filter[0].gopher_quality.min_words: 150 -> 60; input " in said
+    assert_same_bytes(tmp_path / "fresh", tmp_path / "again")
+
+
+def test_copies_over_the_whole_run_are_found_anew_and_only_the_digests_are_taken_over(crawl, wider, tmp_path, capsys):
+    stages = "extract=[payload_digest: {scope: run}, main_text: {engine: resiliparse}]"
+    run_on(crawl, tmp_path / "old", inputs_of(crawl, wider, "crawl-0", "crawl-1"), stages)
+    inputs = inputs_of(crawl, wider, "a-new", "crawl-0", "crawl-1")  # a-new has a copy of a page in crawl-0
+    fresh = run_on(crawl, tmp_path / "fresh", inputs, stages)
+    capsys.readouterr()
+    again = run_on(crawl, tmp_path / "again", inputs, stages, reuse=tmp_path / "old")
+    said = capsys.readouterr().err
+    assert "page digests of 2 of 3 inputs (then input " in said
+    assert "payload_digest with scope: run compares the pages of all inputs" in said
+    assert again.totals == fresh.totals
+    assert again.totals.dropped["extract.payload_digest.copy"] == 1
+    assert_same_bytes(tmp_path / "fresh", tmp_path / "again")
+
+
+def test_where_no_input_is_the_same_nothing_is_taken_over(crawl, wider, old, tmp_path):
+    with pytest.raises(ConfigError, match=r"crawl-0.warc.gz is no longer there"):
+        run_on(crawl, tmp_path / "new", inputs_of(crawl, wider, "a-new"), reuse=old)
+    run(crawl, tmp_path / "lean", "run.keep_steps=false")
+    with pytest.raises(ConfigError, match=r"files of the step 'extract' are gone \(run.keep_steps: false\?\)"):
+        run_on(crawl, tmp_path / "new", inputs_of(crawl, wider, "a-new", "crawl-0"), reuse=tmp_path / "lean")
 
 
 def test_a_run_without_its_steps_cannot_be_reused(crawl, tmp_path):
