@@ -2,27 +2,31 @@
 
 No page is read again: step 2 keeps every rule's raw value for every document, kept or dropped, and a verdict follows
 from those alone. Counts are of documents that pass step 2; duplicates among them still have to go.
+
+Step 1 keeps the language and its score of every document, kept or dropped by `language_id`. Stricter language limits
+take documents away that are known; laxer ones would let documents go on that no later rule has seen: those are counted
+apart (`unjudged`).
 """
 
 import dataclasses
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.config import read_config
-from pipeline.contract.errors import ConfigError, InputError, nearest
-from pipeline.contract.keys import apply_overrides
+from pipeline.contract.errors import ConfigError, InputError
 from pipeline.contract.run import RunRecord
 from pipeline.contract.tables import read_batches, read_table
 from pipeline.document import QualityStage
 from pipeline.engine.ledger import Commit, Ledger, add_counts
-from pipeline.limits import limit_of
 from pipeline.stages import name_of
+from pipeline.stages.language_glance import LanguageGlance
+from pipeline.stages.language_id import LanguageId
 from pipeline.steps import s1_extract, s2_filter, s4_tokenize
+from pipeline.sweep_axes import Axis, LanguageAxis, Row, RuleAxis, Signals, Stages, parse_axis, stages_of
 
 MEASURED = f"steps/{s2_filter.STEP}/measured"
 MAX_DOCUMENTS = 500_000
@@ -30,7 +34,7 @@ MAX_DOCUMENTS = 500_000
 EXAMPLES = 3
 EXCERPT = 160
 _MOST_SETTINGS = 100
-Signals = Mapping[str, Mapping[str, float]]
+_LANGUAGE, _GLANCED = name_of(LanguageId), f"dropped.{name_of(LanguageGlance)}."
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,13 +42,14 @@ class Flip:
     """A document whose verdict would change."""
 
     change: str
-    """`gained` or `lost`."""
+    """`gained`, `lost` or `unjudged`."""
     id: str
     url: str
+    language: str
     values: Mapping[str, float]
     """The raw values that the swept limits look at."""
     excerpt: str
-    """The beginning of its text as extracted; empty where step 1's documents were deleted."""
+    """The beginning of its text as extracted; empty where step 1 has not kept it."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,6 +65,8 @@ class Setting:
     gained: int
     """Documents kept by these limits and not by the run's."""
     lost: int
+    unjudged: int
+    """Documents that `language_id` dropped and would let go on; what later stages make of them is not known."""
     flips: tuple[Flip, ...]
 
 
@@ -76,19 +83,9 @@ class Sweep:
     not_rejudged: tuple[str, ...]
     """Stages of step 2 that keep no raw values: what they dropped stays dropped, and a gained document has yet to pass
     those that come after the stage that dropped it."""
+    glanced: int | None
+    """Pages that `language_glance` dropped before their language was identified; None where no language is swept."""
     settings: tuple[Setting, ...]
-
-
-class _Row(NamedTuple):
-    """A document of step 2."""
-
-    part: str
-    id: str
-    url: str
-    language: str
-    signals: Signals
-    kept: bool
-    tokens: float
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -98,6 +95,7 @@ class _Part:
     key: str
     kept: Path
     dropped: Path | None
+    """What step 2 dropped, with its raw values."""
 
 
 def sweep(out: Path, grid: Sequence[str], *, examples: int = EXAMPLES) -> Sweep:
@@ -105,7 +103,7 @@ def sweep(out: Path, grid: Sequence[str], *, examples: int = EXAMPLES) -> Sweep:
 
     Args:
         out: the run folder, with its steps.
-        grid: one or two `filter.STAGE.LIMIT=value,value,...`; two make a grid.
+        grid: one or two of what `sweep_axes` can move, `KEY=VALUE,VALUE,...`; two make a grid.
         examples: flips to show for each point and direction.
 
     Raises:
@@ -113,78 +111,45 @@ def sweep(out: Path, grid: Sequence[str], *, examples: int = EXAMPLES) -> Sweep:
         ConfigError: a key that is no limit of a stage with raw values, or an impossible value.
     """
     record = RunRecord.read(out)
-    axes = [_values(argument) for argument in grid]
-    if not 1 <= len(axes) <= 2:
-        raise ConfigError("--set", f"a sweep has one or two limits, got {len(axes)}")
-    points = [dict(zip([key for key, _ in axes], values, strict=True))
-              for values in itertools.product(*(values for _, values in axes))]  # fmt: skip
+    if not 1 <= len(grid) <= 2:
+        raise ConfigError("--set", f"a sweep has one or two limits, got {len(grid)}")
+    axes = [parse_axis(argument, record) for argument in grid]
+    if len({axis.key for axis in axes}) < len(axes):
+        raise ConfigError(f"--set {axes[0].key}", "is given twice", mend="give all its values at once")
+    points = [dict(zip([axis.key for axis in axes], values, strict=True))
+              for values in itertools.product(*(axis.values for axis in axes))]  # fmt: skip
     if len(points) > _MOST_SETTINGS:
         raise ConfigError("--set", f"{len(points)} settings are more than {_MOST_SETTINGS}")
-    now = _stages(record, {}, "run.json")
-    swept = [_swept(now, key) for key, _ in axes]
+    job = _Job(out, record, axes, examples)
     parts, share = _parts(out)
-    rows, per_word = _rows(out, parts, now, swept)
-    settings = [_judge(out, record, point, now, swept, rows, examples) for point in points]
+    rows, per_word = _rows(job, parts)
+    left, glanced = _dropped_by_language(out, parts) if job.by_language else ([], None)
+    settings = [_judge(job, point, rows, left) for point in points]
     commits = Ledger(out, s2_filter.STEP).committed()
     return Sweep(
         entered=add_counts({part.key: commits[part.key] for part in parts}).get("read", 0),
         share=share,
         tokens_per_word=per_word,
-        not_rejudged=tuple(name for name, stage in now if not isinstance(stage, QualityStage)),
+        not_rejudged=tuple(name for name, stage in job.now.filter if not isinstance(stage, QualityStage)),
+        glanced=glanced,
         settings=tuple(settings),
     )
 
 
-def _values(argument: str) -> tuple[str, list[str]]:
-    key, equals, values = argument.partition("=")
-    if not equals or not values.strip() or not key.strip():
-        raise ConfigError(f"--set {argument}", "expected KEY=VALUE,VALUE,...",
-                          mend="example: --set filter.gopher_quality.min_words=30,50,80")  # fmt: skip
-    return key.strip(), [value.strip() for value in values.strip().strip("[]").split(",")]
+class _Job:
+    """What is swept in which run."""
 
+    def __init__(self, out: Path, record: RunRecord, axes: Sequence[Axis], examples: int) -> None:
+        self.out, self.axes, self.examples, self._record = out, axes, examples, record
+        self.by_language = any(isinstance(axis, LanguageAxis) for axis in axes)
+        self.names = {axis.stage for axis in axes if isinstance(axis, RuleAxis)}
+        """Quality stages whose limits are swept."""
+        self.now = self.stages({}, "run.json")
+        """The run's own stages."""
 
-def _stages(record: RunRecord, point: Mapping[str, str], place: str) -> list[tuple[str, Any]]:
-    """The stages of step 2 under the limits of a point, by name."""
-    tree = {"filter": record.config["filter"], "run": {"stages_path": record.config["run"].get("stages_path")}}
-    config = read_config(apply_overrides(tree, [f"{key}={value}" for key, value in point.items()]), place)
-    return [(name_of(type(stage)), stage) for stage in config.filter]
-
-
-class _Swept(NamedTuple):
-    """A limit to sweep."""
-
-    stage: str
-    limit: str
-    signal: str
-    language: str = ""
-    """Whose limit it is; empty: the limit of all languages that have none of their own."""
-
-    def of(self, stages: Mapping[str, Any]) -> Any:
-        """Its value in these stages."""
-        return limit_of(stages[self.stage], self.limit, self.language)
-
-
-def _swept(stages: Sequence[tuple[str, Any]], key: str) -> _Swept:
-    """The stage and limit that a key names."""
-    section, _, rest = key.partition(".")
-    name, _, limit = rest.partition(".")
-    if section != "filter" or not limit:
-        raise ConfigError(f"--set {key}", "only limits of the stages under `filter` can be swept",
-                          mend="example: filter.gopher_quality.min_words")  # fmt: skip
-    quality = {name: stage for name, stage in stages if isinstance(stage, QualityStage)}
-    if name.isdigit() and int(name) < len(stages):
-        name = stages[int(name)][0]
-    if name not in quality:
-        problem = f"the run has no stage '{name}' that stored raw values"
-        raise ConfigError(f"--set {key}", problem, known=sorted(quality), mend=nearest(name, quality))
-    rules = {rule.limit: rule.signal for rule in getattr(quality[name], "RULES", ())}
-    language = ""
-    if limit.startswith("languages."):
-        _, language, limit = (*limit.split(".", 2), "")[:3]
-    if limit not in rules:
-        problem = f"'{limit}' is no limit of '{name}' that follows from a stored value"
-        raise ConfigError(f"--set {key}", problem, known=sorted(rules), mend=nearest(limit, rules))
-    return _Swept(name, limit, rules[limit], language)
+    def stages(self, point: Mapping[str, str], place: str) -> Stages:
+        """The stages under the limits of a point."""
+        return stages_of(self._record, point, place, extract=self.by_language)
 
 
 def _parts(out: Path) -> tuple[list[_Part], float]:
@@ -206,17 +171,15 @@ def _part(out: Path, commit: Commit) -> _Part:
     return _Part(commit.key, out / cast(Any, kept).path, out / dropped.path if dropped else None)
 
 
-def _rows(
-    out: Path, parts: Sequence[_Part], stages: Sequence[tuple[str, Any]], swept: Sequence[_Swept]
-) -> tuple[list[_Row], float | None]:
+def _rows(job: _Job, parts: Sequence[_Part]) -> tuple[list[Row], float | None]:
     """Every document that some limit could keep: dropped ones whose other stages all pass, and all kept ones."""
-    names = {limit.stage for limit in swept}
-    quality = {name: stage for name, stage in stages if isinstance(stage, QualityStage)}
+    out, names, quality = job.out, job.names, job.now.rules
     others = {name: stage for name, stage in quality.items() if name not in names}
     counted = _token_counts(out, parts)
     per_word, mean = _token_rate(parts, counted, quality)
     rows = []
     for part in parts:
+        scores = _scores(out, part.key) if job.by_language else {}
         for kept, path in ((True, part.kept), (False, part.dropped)):
             for row in _read(path, quality, names if kept else set(quality), kept=kept):
                 signals = row.get("signals") or {}
@@ -227,8 +190,35 @@ def _rows(
                 ):
                     continue
                 tokens = counted.get(row["id"]) or _estimate(signals, per_word, mean)
-                rows.append(_Row(part.key, row["id"], row["url"], row["language"], signals, kept, tokens))
+                score = scores.get(row["id"], 0.0)
+                rows.append(Row(part.key, row["id"], row["url"], row["language"], score, signals, kept, tokens))
     return rows, per_word
+
+
+def _scores(out: Path, part: str) -> dict[str, float]:
+    """The language scores of the documents that step 1 kept, by id."""
+    found: dict[str, float] = {}
+    for batch in read_batches(_extracted(out, part), ["id", "language_score"]):
+        found |= zip(batch["id"].to_pylist(), batch["language_score"].to_pylist(), strict=True)
+    return found
+
+
+def _extracted(out: Path, part: str) -> Path:
+    return out / s1_extract.FOLDER / f"part-{part}.parquet"
+
+
+def _dropped_by_language(out: Path, parts: Sequence[_Part]) -> tuple[list[Row], int]:
+    """The documents that `language_id` dropped, and how many pages `language_glance` dropped before it."""
+    rows, glanced = [], 0
+    commits = Ledger(out, s1_extract.STEP).committed()
+    for part in parts:
+        counts = commits[part.key].counts
+        glanced += sum(number for name, number in counts.items() if name.startswith(_GLANCED))
+        entry = commits[part.key].file("dropped")
+        for batch in read_batches(out / entry.path, ["id", "url", "stage", "detail", "value"]) if entry else ():
+            for row in batch.filter(pc.equal(batch["stage"], _LANGUAGE)).to_pylist():
+                rows.append(Row(part.key, row["id"], row["url"], row["detail"] or "", row["value"], {}, False, 0.0))
+    return rows, glanced
 
 
 def _read(path: Path | None, quality: Mapping[str, Any], names: set[str], *, kept: bool) -> Iterator[dict[str, Any]]:
@@ -285,41 +275,45 @@ def _estimate(signals: Signals, per_word: float | None, mean: float) -> float:
     return mean if per_word is None or words is None else per_word * words
 
 
-def _judge(
-    out: Path, record: RunRecord, point: Mapping[str, str], now: Sequence[tuple[str, Any]], swept: Sequence[_Swept],
-    rows: Sequence[_Row], examples: int,
-) -> Setting:  # fmt: skip
+def _judge(job: _Job, point: Mapping[str, str], rows: Sequence[Row], left: Sequence[Row]) -> Setting:
     """One point of the grid."""
     place = "--set " + " ".join(f"{key}={value}" for key, value in point.items())
-    stages = dict(_stages(record, point, place))
-    changed = {limit.stage: stages[limit.stage] for limit in swept}
-    kept = [not _fails(changed, row.signals, row.language) for row in rows]
+    stages = job.stages(point, place)
+    changed = {name: stages.rules[name] for name in job.names}
+    kept = [_speaks(stages, row) and not _fails(changed, row.signals, row.language) for row in rows]
     gained = [row for row, keep in zip(rows, kept, strict=True) if keep and not row.kept]
     lost = [row for row, keep in zip(rows, kept, strict=True) if row.kept and not keep]
+    unjudged = [row for row in left if _speaks(stages, row)]
     return Setting(
-        limits={key: limit.of(stages) for key, limit in zip(point, swept, strict=True)},
-        current=all(limit.of(stages) == limit.of(dict(now)) for limit in swept),
+        limits={axis.key: axis.of(stages) for axis in job.axes},
+        current=all(axis.of(stages) == axis.of(job.now) for axis in job.axes),
         documents=sum(kept),
         tokens=round(sum(row.tokens for row, keep in zip(rows, kept, strict=True) if keep)),
         gained=len(gained),
         lost=len(lost),
-        flips=tuple(itertools.chain(_flips(out, "gained", gained, swept, examples),
-                                    _flips(out, "lost", lost, swept, examples))),
+        unjudged=len(unjudged),
+        flips=(*_flips(job, "gained", gained, job.axes), *_flips(job, "lost", lost, job.axes),
+               *_flips(job, "unjudged", unjudged, [axis for axis in job.axes if isinstance(axis, LanguageAxis)])),
     )  # fmt: skip
 
 
-def _flips(out: Path, change: str, rows: list[_Row], swept: Sequence[_Swept], most: int) -> Iterator[Flip]:
+def _speaks(stages: Stages, row: Row) -> bool:
+    """Whether a document is in a language that goes on; all are where no language limit is swept."""
+    return stages.language is None or stages.language.verdict(row.language, row.score) is None
+
+
+def _flips(job: _Job, change: str, rows: list[Row], axes: Sequence[Axis]) -> Iterator[Flip]:
     """Examples from all over the range of the first swept value."""
-    first = swept[0]
-    rows = sorted(rows, key=lambda row: (row.signals[first.stage][first.signal], row.id))
-    number = min(most, len(rows))
+    rows = sorted(rows, key=lambda row: (axes[0].value(row), row.id))
+    number = min(job.examples, len(rows))
     for row in [rows[at * (len(rows) - 1) // max(number - 1, 1)] for at in range(number)]:
-        values = {f"{limit.stage}.{limit.signal}": row.signals[limit.stage][limit.signal] for limit in swept}
-        yield Flip(change=change, id=row.id, url=row.url, values=values, excerpt=_excerpt(out, row))
+        values = {axis.label: axis.value(row) for axis in axes}
+        yield Flip(change=change, id=row.id, url=row.url, language=row.language, values=values,
+                   excerpt=_excerpt(job.out, row))  # fmt: skip
 
 
-def _excerpt(out: Path, row: _Row) -> str:
-    path = out / s1_extract.FOLDER / f"part-{row.part}.parquet"
+def _excerpt(out: Path, row: Row) -> str:
+    path = _extracted(out, row.part)
     if not path.is_file():
         return ""
     for batch in read_batches(path, ["id", "text"], 256):

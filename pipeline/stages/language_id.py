@@ -49,9 +49,11 @@ class LanguageId:
         _fasttext.check_languages(self.keep or (), self.model, "language_id.keep")
         _fasttext.check_languages(self.min_scores, self.model, "language_id.min_scores")
         language, score = _fasttext.identify(doc.text, model=self.model, max_chars=self.max_chars)
+        return self.verdict(language, score) or doc.but(language=language, language_score=score)
+
+    def verdict(self, language: str, score: float) -> Drop | None:
+        """Why a text of which the model said so leaves."""
         if self.keep is not None and language and language not in self.keep:
             return Drop("language_not_kept", value=score, detail=language)
         limit = self.min_scores.get(language, self.min_score)
-        if score < limit:
-            return Drop("low_score", value=score, limit=limit, detail=language)
-        return doc.but(language=language, language_score=score)
+        return Drop("low_score", value=score, limit=limit, detail=language) if score < limit else None

@@ -1,6 +1,7 @@
 """A sweep predicts what a build with other limits keeps, exactly, from stored values alone."""
 
 import json
+import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -147,7 +148,9 @@ def test_stages_without_raw_values_are_named(out):
         (["filter.gopher_qualty.min_words=3"], "did you mean 'gopher_quality'"),
         (["filter.fineweb.short_line_length=3"], "no limit of 'fineweb' that follows from a stored value"),
         (["filter.text_repair.width=3"], "no stage 'text_repair' that stored raw values"),
-        (["extract.language_id.min_score=0.5"], "only limits of the stages under `filter`"),
+        (["dedup.minhash.bands=5"], "only limits of the stages under `filter`"),
+        (["extract.language_id.min_score=0.5"], "the run has no stage 'language_id' in step 1"),
+        ([f"{WORDS}=3", f"{WORDS}=4"], "is given twice"),
         (["filter.gopher_quality.languages.de.min_word=3"], "did you mean 'min_words'"),
         (["filter.gopher_quality.languages.de=3"], "no limit of 'gopher_quality'"),
         (["filter.gopher_quality.min_words"], "expected KEY=VALUE"),
@@ -161,6 +164,169 @@ def test_what_cannot_be_swept_is_refused_by_name(out, grid, message):
     with pytest.raises(ConfigError) as caught:
         sweep(out, grid)
     assert message in str(caught.value)
+
+
+MIXED_CONFIG = """
+input: {format: jsonl}
+extract: [language_id: {keep: [en], min_score: 0.65}]
+filter: [gopher_quality: {min_words: 25, max_mean_word_length: 20}]
+dedup: null
+tokenize: {train_tokenizer: {vocabulary_size: 400}}
+run: {local: true, isolate: false, keep_index: false}
+"""
+ENGLISH = "The river rises in the hills and flows through the old town to the sea, where boats wait for the tide. "
+GERMAN = "Der Fluss entspringt in den Hügeln und fließt durch die alte Stadt zum Meer, wo Boote auf die Flut warten. "
+SCORE = "extract.language_id.min_score"
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory) -> Path:
+    """A run over texts of two languages in every proportion, so that the scores are spread."""
+    folder = tmp_path_factory.mktemp("mixed")
+    shares = [(english, 12 - english) for english in range(13)]
+    texts = {f"{a}-{b}": (ENGLISH * a)[: 60 * a] + (GERMAN * b)[: 60 * b] for a, b in shares}
+    texts["short"] = ENGLISH
+    rows = [{"id": name, "url": f"https://a.example/{name}", "text": text} for name, text in texts.items()]
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "build.yaml").write_text(MIXED_CONFIG)
+    run(folder, folder / "out")
+    return folder / "out"
+
+
+def dropped_by_language(out: Path) -> list[dict]:
+    return [row for row in pq.read_table(out / "dropped").to_pylist() if row["stage"] == "language_id"]
+
+
+def test_a_stricter_language_score_keeps_what_a_build_with_it_keeps(mixed, tmp_path):
+    scores = pq.read_table(mixed / "steps/extract/documents")["language_score"].to_pylist()
+    middle, highest = sorted(scores)[len(scores) // 2], max(scores)
+    found = sweep(mixed, [f"{SCORE}=0.65,{middle!r},{highest!r}", "filter.gopher_quality.min_words=15,25"])
+    documents = {tuple(setting.limits.values()): setting for setting in found.settings}
+    assert len({setting.documents for setting in found.settings}) > 2
+    for (score, words), setting in documents.items():
+        assert (setting.unjudged, setting.documents) == (0, kept(mixed) + setting.gained - setting.lost)
+        if score == middle:
+            run(mixed.parent, tmp_path / f"{words}", f"{SCORE}={score}", f"filter.gopher_quality.min_words={words}")
+            assert setting.documents == kept(tmp_path / f"{words}")
+    own = documents[0.65, 25]
+    assert (own.current, own.lost, own.gained) == (True, 0, 0)
+    [lost, *_] = documents[middle, 25].flips
+    assert (lost.change, lost.language) == ("lost", "en")
+    assert 0.65 <= lost.values["language_id.language_score"] < middle
+
+
+def test_what_a_laxer_language_score_lets_go_on_is_counted_apart_as_nobody_has_judged_it(mixed, tmp_path):
+    low = [row for row in dropped_by_language(mixed) if row["reason"] == "low_score"]
+    assert low
+    found = sweep(mixed, [f"{SCORE}=0,{max(row['value'] for row in low)!r}"], examples=99)
+    none, some = found.settings
+    run(mixed.parent, tmp_path / "lax", f"{SCORE}=0")
+    assert none.unjudged == len(low) == len(dropped_by_language(mixed)) - len(dropped_by_language(tmp_path / "lax"))
+    assert some.unjudged == 1
+    assert none.documents == some.documents == kept(mixed)
+    assert {flip.id for flip in none.flips} == {row["id"] for row in low}
+    assert {flip.change for flip in none.flips} == {"unjudged"}
+    (one,) = sweep(mixed, ["extract.language_id.min_scores.en=0"]).settings
+    assert one.unjudged == none.unjudged
+
+
+def test_other_languages_to_keep_are_swept_as_lists(mixed, tmp_path):
+    english, both, any_, neither = sweep(mixed, ["extract[0].language_id.keep=[en],[en, de],null,[fr]"]).settings
+    others = [row for row in dropped_by_language(mixed) if row["reason"] == "language_not_kept"]
+    assert (english.current, english.unjudged) == (True, 0)
+    assert both.limits == {"extract[0].language_id.keep": ["en", "de"]}
+    assert both.unjudged == len([row for row in others if row["value"] >= 0.65]) > 0
+    assert any_.unjudged == both.unjudged
+    assert (neither.documents, neither.lost) == (0, kept(mixed))
+
+
+@pytest.mark.parametrize(
+    ("grid", "message"),
+    [
+        ("extract.language_id.max_chars=3", "'max_chars' of language_id cannot be swept"),
+        ("extract.language_id.keep=en", "expected lists of languages"),
+        ("extract.language_id.keep=[en],[", "not valid YAML"),
+        ("extract.language_id.min_score=2", "must be between 0 and 1, got 2"),
+        ("extract.language_id.min_scores.de=0.5", "'de' is not among the languages to keep"),
+        ("extract.language_ix.min_score=2", "did you mean 'language_id'"),
+    ],
+)
+def test_what_of_the_languages_cannot_be_swept_is_refused_by_name(mixed, grid, message):
+    with pytest.raises(ConfigError) as caught:
+        sweep(mixed, [grid])
+    assert message in str(caught.value)
+
+
+def test_the_command_says_what_is_not_judged(mixed):
+    done = CliRunner().invoke(app, ["sweep", str(mixed), "--set", f"{SCORE}=0,0.65", "--examples", "1"])
+    assert done.exit_code == 0, done.output
+    assert "unjudged" in done.output
+    assert "min_score=0: unjudged https://a.example/" in done.output
+    assert "Unjudged: documents that language_id dropped and would let go on." in done.output
+    lists = CliRunner().invoke(app, ["sweep", str(mixed), "--set", "extract.language_id.keep=[en],[en,de]"])
+    assert "│ [en, de] " in lists.output
+    as_json = CliRunner().invoke(app, ["sweep", str(mixed), "--set", f"{SCORE}=0", "--json"])
+    assert json.loads(as_json.stdout)["settings"][0]["unjudged"] > 0
+
+
+@pytest.mark.parametrize("key", ["filter[1].min_words", "filter.1.min_words", "filter[1].gopher_quality.min_words",
+                                 'filter."gopher_quality".min_words'])  # fmt: skip
+def test_a_stage_is_named_by_its_position_too(out, key):
+    [by_name], [found] = (sweep(out, [f"{name}=100"]).settings for name in (WORDS, key))
+    assert (found.documents, found.flips) == (by_name.documents, by_name.flips)
+    assert found.limits == {key: 100}
+    assert found.lost > 0
+
+
+OWN_STAGE = """
+import dataclasses
+from collections.abc import Mapping
+from typing import ClassVar
+
+from pipeline.document import Document, Drop
+from pipeline.limits import Languages, Rule, decide, first_broken
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Long:
+    max_length: float | None = 400
+    languages: Languages = dataclasses.field(default_factory=dict)
+    RULES: ClassVar = (Rule("length", "at most", "max_length", "too_long"),)
+    SIGNALS: ClassVar = ("length",)
+
+    def measure(self, doc: Document) -> Document:
+        return doc.with_signals("sweep_own.Long", {"length": float(len(doc.text))})
+
+    def judge(self, values: Mapping[str, float], language: str = "") -> Drop | None:
+        return first_broken(self, self.RULES, values, language)
+
+    def __call__(self, doc: Document) -> Document | Drop:
+        return decide(self, doc)
+"""
+
+
+def test_a_stage_of_the_users_own_is_swept_under_its_dotted_name(tmp_path, monkeypatch):
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own/sweep_own.py").write_text(OWN_STAGE)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    lines = [json.dumps({"id": f"{n}", "url": f"https://a.example/{n}", "text": "word " * n}) for n in (10, 50, 90)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(lines))
+    stages = f"filter: [c4: {{min_sentences: 0}}, sweep_own.Long]\nrun: {{stages_path: {tmp_path / 'own'}, "
+    config = CONFIG.replace(
+        "filter: [gopher_repetition, gopher_quality, c4: {min_sentences: 2}, text_repair, fineweb]\n", ""
+    )
+    (tmp_path / "build.yaml").write_text(config.replace("run: {", stages))
+    run(tmp_path, tmp_path / "out")
+    assert kept(tmp_path / "out") == 2
+    for name in ("filter.sweep_own.Long", 'filter."sweep_own.Long"', "filter[1]", "filter[1].sweep_own.Long"):
+        wider, german = sweep(tmp_path / "out", [f"{name}.max_length=500,100"]).settings
+        assert (wider.documents, wider.gained, german.documents, german.lost) == (3, 1, 1, 1), name
+    (own,) = sweep(tmp_path / "out", ["filter.sweep_own.Long.languages.de.max_length=1"]).settings
+    assert own.documents == 2
+    with pytest.raises(ConfigError, match="did you mean 'max_length'"):
+        sweep(tmp_path / "out", ["filter.sweep_own.Long.max_lenght=500"])
+    with pytest.raises(ConfigError, match=r"known: c4, sweep_own\.Long"):
+        sweep(tmp_path / "out", ["filter.sweep_own.Lang.max_length=500"])
 
 
 def test_a_run_without_its_steps_cannot_be_swept(out, tmp_path):
