@@ -58,15 +58,15 @@ def _schema(kind: str) -> dict[str, Any]:
     if kind == "pipeline":
         from pipeline.config import VARIANTS, PipelineConfig
 
-        return json_schema(PipelineConfig, VARIANTS)
+        return json_schema(PipelineConfig, VARIANTS, title="tokenmill pipeline config")
     if kind == "training":
         from training.config import PretrainConfig
 
-        return json_schema(PretrainConfig)
+        return json_schema(PretrainConfig, title="tokenmill training config")
     if kind == "sft":
         from training.sft_config import SftConfig
 
-        return json_schema(SftConfig)
+        return json_schema(SftConfig, title="tokenmill sft config")
     raise UserError("config schema", f"unknown kind '{kind}'", known=get_args(Kind))
 
 
