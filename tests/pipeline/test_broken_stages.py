@@ -136,13 +136,9 @@ def test_the_limit_is_a_share(tmp_path, value):
 
 def test_what_cannot_be_called_is_refused_before_the_start(tmp_path):
     files(tmp_path, [True])
-    with pytest.raises(
-        ConfigError, match=r"build.yaml: filter\[1\]: .*'NoCall' cannot be called: it has no method __call"
-    ):
+    with pytest.raises(ConfigError, match=r"build.yaml: filter\[1\]: .*'NoCall' cannot be called: it has no method"):
         run(tmp_path, "filter=[fineweb, {broken.NoCall: {limit: 3}}]")
-    with pytest.raises(
-        ValueError, match=r"filter\[0\]: broken.NoCall cannot be called with a document; a stage has a me"
-    ):
+    with pytest.raises(ValueError, match=r"filter\[0\]: broken.NoCall cannot be called with a document; a stage has"):
         PipelineConfig(filter=(NoCall(),))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"extract\[0\]: main_text is a class; a stage is an instance of one: main_te"):
         PipelineConfig(extract=(MainText,))  # type: ignore[arg-type]
