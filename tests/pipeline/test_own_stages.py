@@ -40,11 +40,14 @@ CONFIG = """
 extract: [{main_text: {engine: resiliparse}}]
 filter:
   - cookies.CookieFilter
-  - datatrove: {class: datatrove.pipeline.filters.GopherQualityFilter, args: {min_doc_words: 30}}
-  - datatrove: {class: datatrove.pipeline.filters.GopherQualityFilter, args: {min_doc_words: 60}}
 dedup: null
 tokenize: {train_tokenizer: {vocabulary_size: 300}}
 """
+BLOCKS = """\
+  - datatrove: {class: datatrove.pipeline.filters.GopherQualityFilter, args: {min_doc_words: 30}}
+  - datatrove: {class: datatrove.pipeline.filters.GopherQualityFilter, args: {min_doc_words: 60}}
+"""
+OWN = "  - cookies.CookieFilter\n"
 
 
 def run(folder: Path, *arguments: str, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -119,9 +122,8 @@ def test_the_page_about_stages_holds_what_it_shows(place):
     loud = re.sub("<p>.*?</p>", lambda found: found[0].upper(), article(3, sentences=40))
     write_warc(place / "a.warc.gz", [Page(url="https://a.example/loud", html=loud),
                                      Page(url="https://a.example/calm", html=article(1))])  # fmt: skip
-    own = "  - cookies.CookieFilter\n"
     for config, stage in ((yaml, "shouting"), (yaml.replace("shouting", "loud"), "loud")):
-        (place / "c.yaml").write_text(CONFIG.replace(own, config))
+        (place / "c.yaml").write_text(CONFIG.replace(OWN, config))
         build(place, stage, "--stages", "my_stages")
         assert reasons(place / stage) == {f"filter.{stage}.NoShouting.too_loud": 1}
         [row] = pq.read_table(place / stage / "dropped").to_pylist()
@@ -142,6 +144,7 @@ def test_the_path_of_stages_is_in_the_config_too_and_is_known_to_later_commands(
 
 
 def test_blocks_of_one_class_have_prefixes_of_their_own(place):
+    (place / "c.yaml").write_text(CONFIG.replace(OWN, OWN + BLOCKS))
     build(place, "out", "--stages", "own", "--set", "filter[1].args.min_doc_words=100", "--set", "filter[0]=null")
     name = "filter.datatrove.GopherQualityFilter"
     assert reasons(place / "out") == {f"{name}.gopher_short_doc": 1}
@@ -179,11 +182,12 @@ def test_the_real_cause_is_named_with_its_place(place, stages, stage, message):
 
 def test_arguments_of_a_datatrove_block_are_asked_for_where_they_go(place):
     name = "datatrove.pipeline.filters.GopherQualityFilter"
-    (place / "c.yaml").write_text(CONFIG.replace(", args: {min_doc_words: 30}", ", min_doc_words: 30"))
+    config = CONFIG.replace(OWN, OWN + BLOCKS)
+    (place / "c.yaml").write_text(config.replace(", args: {min_doc_words: 30}", ", min_doc_words: 30"))
     said = build(place, "out", "--stages", "own", code=2)
     assert "filter[1].datatrove: unknown field 'min_doc_words'\n  known: args, class" in said
     assert "an argument of the block goes under args: `args: {min_doc_words: ...}`" in said
-    (place / "c.yaml").write_text(CONFIG.replace("min_doc_words: 30", "min_words: 30"))
+    (place / "c.yaml").write_text(config.replace("min_doc_words: 30", "min_words: 30"))
     said = build(place, "out", "--stages", "own", code=2)
     assert "unexpected keyword argument 'min_words'; GopherQualityFilter takes min_doc_words, max_doc_words" in said
     assert name not in said
