@@ -25,8 +25,7 @@ from pipeline.cli_replay import add_replay_command
 from pipeline.cli_sweep import add_sweep_command
 from pipeline.cli_tools import add_tool_commands
 from pipeline.cli_training import add_training_commands
-from pipeline.contract.errors import StageError, TokenmillError, UserError
-from pipeline.stopping import Stopped, say_stopped
+from pipeline.contract.errors import StageError, Stopped, TokenmillError, UserError
 
 app = typer.Typer(
     name="tokenmill",
@@ -52,7 +51,8 @@ _out = console()
 
 
 def main() -> None:
-    """The entry point: exit 0 done, 2 the user's mistake, 1 anything else."""
+    """The entry point: exit 0 done, 2 the user's mistake, 1 anything else; 128 + signal for a run of `train` or `sft`
+    that a signal ended."""
     try:
         app(standalone_mode=True)
     except SystemExit as end:
@@ -64,7 +64,7 @@ def main() -> None:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except Stopped as error:
-        say_stopped(error)
+        print(f"stopped by {error}", file=sys.stderr, flush=True)
         sys.exit(error.exit_code)
     except TokenmillError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)

@@ -37,16 +37,24 @@ def add_training_commands(app: typer.Typer) -> None:
 
 def train(config: TrainingConfig, nproc: Nproc = None, overrides: Overrides = []) -> None:
     """Pretrain a model on token shards; the same command again goes on from the newest checkpoint."""
-    from training.launch import launch
+    from training.stopping import handling, stop_now
 
-    raise typer.Exit(_exit_code(launch(config, overrides, nproc)))
+    with handling(stop_now):
+        from training.launch import launch
+
+        code = launch(config, overrides, nproc)
+    raise typer.Exit(_exit_code(code))
 
 
 def sft(config: TrainingConfig, nproc: Nproc = None, overrides: Overrides = []) -> None:
     """Fine-tune a pretrained model on conversations."""
-    from training.sft import launch_sft
+    from training.stopping import handling, stop_now
 
-    raise typer.Exit(_exit_code(launch_sft(config, overrides, nproc)))
+    with handling(stop_now):
+        from training.sft import launch_sft
+
+        code = launch_sft(config, overrides, nproc)
+    raise typer.Exit(_exit_code(code))
 
 
 def sample(
@@ -158,7 +166,7 @@ def why(
 
 
 def _exit_code(code: int) -> int:
-    """0, 1 or 2: a run ended by a signal (128 + n) has saved its state, but is not done."""
+    """0, 1 or 2. (A run that was told to stop raises `Stopped`.)"""
     return code if code in (0, 2) else 1
 
 

@@ -3,20 +3,15 @@
 import contextlib
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
-from pipeline.contract.errors import TokenmillError
+from pipeline.contract.errors import Stopped
 from pipeline.engine.ledger import Ledger
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-class Stopped(TokenmillError):
-    """A build that was told to stop; exit 1."""
 
 
 class _Listener:
@@ -70,8 +65,3 @@ def progress_of(out: Path) -> str:
     _, step, tasks = max(begun)
     committed = sum(1 for _ in Ledger(out, step).folder.glob("*.json"))
     return f"{step}: {committed} of {tasks} tasks committed"
-
-
-def say_stopped(error: Stopped) -> None:
-    """One line, whatever was on the terminal."""
-    print(f"stopped by {error}", file=sys.stderr, flush=True)

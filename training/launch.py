@@ -19,7 +19,7 @@ import torch.distributed as dist
 from pipeline.contract.errors import ConfigError
 from training import pretrain
 from training.config import load_config
-from training.parallel import LAUNCHER
+from training.stopping import LAUNCHER, SIGNALS, StopSignals, handling
 
 SETTLE_SECONDS = 5.0
 """How long the other processes have to end by themselves after one failed."""
@@ -37,12 +37,16 @@ def launch(config_path: str | Path, overrides: Sequence[str] = (), nproc: int | 
 
     Raises:
         UserError: what `pretrain.open_inputs` raises, or an impossible `nproc`.
+        Stopped: a signal ended the run.
     """
     inputs = pretrain.open_inputs(load_config(config_path, overrides))
     pretrain.resume_point(inputs, Path(inputs.config.run.output) / "checkpoints", check_hashes=False)
     arguments = [str(config_path), *(word for override in overrides for word in ("--set", override))]
     command = ["-m", "training.pretrain", *arguments]
-    return run_processes(command, processes(nproc, inputs.config.parallel.device))
+    code = run_processes(command, processes(nproc, inputs.config.parallel.device))
+    if code - 128 in SIGNALS:
+        raise pretrain.ended(inputs.config, code - 128)
+    return code
 
 
 def processes(nproc: int | None, device: str = "auto") -> int:
@@ -64,7 +68,8 @@ def processes(nproc: int | None, device: str = "auto") -> int:
 def run_processes(command: Sequence[str], nproc: int) -> int:
     """Run `python COMMAND` as `nproc` processes that find each other; returns the first bad exit code, or 0.
 
-    When one fails the others are stopped: they would wait for it for ever. SIGTERM, SIGINT and SIGHUP are passed on.
+    When one fails the others are stopped: they would wait for it for ever. SIGTERM, SIGINT and SIGHUP are passed on
+    and waited for; a second one kills. The code is then 128 + signal, unless a process failed for another reason.
     """
     store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # type: ignore[attr-defined]
     # As torchrun does: the processes meet at a store that lives here, on a port that is ours already.
@@ -74,7 +79,7 @@ def run_processes(command: Sequence[str], nproc: int) -> int:
     }  # fmt: skip
     threads = os.environ.get("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // nproc)))
     group = Group()
-    with group:
+    with handling(group.pass_on), group:
         for rank in range(nproc):
             environment = {
                 **os.environ,
@@ -92,21 +97,19 @@ class Group:
 
     def __init__(self) -> None:
         self._members: list[subprocess.Popen[bytes]] = []
-        self._before: dict[int, object] = {}
+        self._signals = StopSignals()
 
     def __enter__(self) -> "Group":
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            self._before[number] = signal.signal(number, self._pass_on)
         return self
 
     def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
         self.stop()
 
     def start(self, command: Sequence[str], environment: dict[str, str]) -> None:
         """Add a process; in a group of its own, so that a Ctrl-C reaches it once, through us."""
         self._members.append(subprocess.Popen(command, env=environment, start_new_session=True))
+        if self._signals.received is not None:  # it came between two starts
+            self._members[-1].terminate()
 
     def wait(self) -> int:
         """Until all have ended well, or one has not."""
@@ -115,11 +118,19 @@ class Group:
             failed = [code for code in codes if code]
             if failed:
                 self._settle()
-                # A process killed by a signal has the code -n; shells know it as 128 + n.
-                return failed[0] if failed[0] > 0 else 128 - failed[0]
+                return self._code(failed)
             if all(code == 0 for code in codes):
                 return 0
             time.sleep(0.05)
+
+    def _code(self, failed: Sequence[int]) -> int:
+        """What stands for the codes that are not 0."""
+        # A process killed by a signal has the code -n; shells know it as 128 + n.
+        known = [code if code > 0 else 128 - code for code in failed]
+        received = self._signals.received
+        if received is not None and any(code - 128 in (*SIGNALS, signal.SIGKILL) for code in known):
+            return 128 + received
+        return known[0]
 
     def _settle(self) -> None:
         """Give the others a moment: what stopped one often stops them all, with a message worth reading."""
@@ -135,7 +146,11 @@ class Group:
         for member in self._members:
             member.wait()
 
-    def _pass_on(self, number: int, _: FrameType | None) -> None:
+    def pass_on(self, number: int, frame: FrameType | None) -> None:
+        """The handler. SIGTERM, whatever came: a SIGINT would be a traceback where a process is still importing."""
+        again = self._signals.received is not None and not self._signals.echo()
+        if not again:
+            self._signals.note(number, frame)
         for member in self._members:
             if member.poll() is None:
-                member.send_signal(number)
+                member.kill() if again else member.terminate()

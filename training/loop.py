@@ -8,10 +8,8 @@ pass, makes the result the same for any split into micro-batches and processes; 
 import dataclasses
 import math
 import signal
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from types import FrameType
 from typing import Any
 
 import torch
@@ -27,6 +25,7 @@ from training.metrics import Stopwatch, peak_flops
 from training.model import Transformer
 from training.optim import Optimizers, learning_rate
 from training.parallel import World
+from training.stopping import StopSignals, handling
 
 MAX_SKIPS = 10
 """Updates dropped in a row for a loss or gradient that is no number, before the run stops."""
@@ -99,7 +98,10 @@ def fit(job: Job, progress: Progress) -> Outcome:
     batches = Prefetcher(job.source, progress.sequences, pin=job.world.device.type == "cuda")
     meter = Meter(job)
     last, skips = None, 0
-    with StopSignals() as signals:
+    signals = StopSignals()
+    # Until all processes are here a signal ends each at once: one that notes it would wait for those that ended.
+    parallel.gather(job.world, None)
+    with handling(signals.note):
         try:
             while progress.step < job.steps and not (last and last.stop):
                 last = _update(job, meter.take(batches), progress, stop=signals.received is not None)
@@ -256,27 +258,3 @@ class Meter:
             row["memory_gib"] = torch.cuda.max_memory_allocated(job.world.device) / 2**30
         self._tokens, self._waited = 0, 0.0
         return row
-
-
-class StopSignals:
-    """Notes a SIGTERM, SIGINT or SIGHUP instead of dying of it; a second one acts as usual. What is ignored (SIGHUP
-    under nohup) stays ignored."""
-
-    def __init__(self) -> None:
-        self.received: int | None = None
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> "StopSignals":
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-                if signal.getsignal(number) != signal.SIG_IGN:
-                    self._before[number] = signal.signal(number, self._note)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _note(self, number: int, _: FrameType | None) -> None:
-        self.received = number
-        signal.signal(number, self._before[number])

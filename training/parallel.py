@@ -25,9 +25,7 @@ from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selectiv
 from pipeline.contract.errors import ConfigError
 from training.config import ModelConfig, ParallelConfig
 from training.model import Transformer, initial_value
-
-LAUNCHER = "TOKENMILL_LAUNCHER"
-"""Environment variable: the process id of `launch`, which its processes are not to outlive."""
+from training.stopping import launched
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,7 +49,7 @@ def start(config: ParallelConfig) -> World:
     Raises:
         ConfigError: a device that is not there, or `replicas` that do not divide the processes.
     """
-    if os.environ.get(LAUNCHER) == str(os.getppid()):
+    if launched():
         _end_with_parent()
     rank, size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     local_rank = int(os.environ.get("LOCAL_RANK", rank))

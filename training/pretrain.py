@@ -7,6 +7,11 @@ config -> open the shards -> a sharded model -> the newest checkpoint, if there 
 same command.
 """
 
+if __name__ == "__main__":  # before torch is imported, which takes seconds
+    from training.stopping import handle, stop_now
+
+    handle(stop_now)
+
 import argparse
 import dataclasses
 import sys
@@ -14,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.contract.config import differences, resolved
-from pipeline.contract.errors import ConfigError, TokenmillError
+from pipeline.contract.errors import ConfigError, Stopped, TokenmillError
 from pipeline.contract.yaml_text import Tree
 from training import checkpoint, parallel
 from training.checkpoint import Checkpoint, Progress
@@ -27,6 +32,7 @@ from training.model import Transformer, flops_per_token, parameter_count
 from training.optim import Optimizers, build_optimizers
 from training.parallel import World
 from training.probes import Samples, Validation
+from training.stopping import speaks, stopped
 from training.tokenizer import parse_tokenizer, read_tokenizer
 
 KIND = "pretrain"
@@ -177,6 +183,11 @@ def describe(inputs: Inputs, world: World, progress: Progress) -> str:
     )
 
 
+def ended(config: PretrainConfig, number: int) -> Stopped:
+    """The end of a run by a signal."""
+    return stopped(number, checkpoint.steps(Path(config.run.output) / "checkpoints"), config.batch.steps)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit code: 0 done, 2 the user's mistake, 1 anything else, 128 + n ended by signal n."""
     parser = argparse.ArgumentParser(
@@ -188,10 +199,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         inputs = open_inputs(load_config(options.config, options.set))
         outcome = run(inputs, parallel.start(inputs.config.parallel))
+        if outcome.signal is not None:
+            raise ended(inputs.config, outcome.signal)
+    except Stopped as error:
+        if speaks():
+            print(f"stopped by {error}", file=sys.stderr)
+        return error.exit_code
     except TokenmillError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return error.exit_code
-    return 0 if outcome.signal is None else 128 + outcome.signal
+    return 0
 
 
 if __name__ == "__main__":

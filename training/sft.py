@@ -8,6 +8,11 @@ same loop as pretraining. The loss is the mean over the assistant's tokens of a 
 the same command.
 """
 
+if __name__ == "__main__":  # before torch is imported, which takes seconds
+    from training.stopping import handle, stop_now
+
+    handle(stop_now)
+
 import argparse
 import dataclasses
 import hashlib
@@ -18,7 +23,7 @@ from pathlib import Path
 import torch
 
 from pipeline.contract.config import differences, resolved
-from pipeline.contract.errors import ConfigError, TokenmillError
+from pipeline.contract.errors import ConfigError, Stopped, TokenmillError
 from pipeline.contract.manifest import TokenizerInfo, write_json
 from pipeline.contract.yaml_text import Tree
 from training import checkpoint, parallel
@@ -36,6 +41,7 @@ from training.preview import preview
 from training.sft_config import SftConfig, load_sft_config
 from training.sft_data import ChatCorpus, ChatData, batches, open_chat
 from training.sparse_head import sparse_head_nats
+from training.stopping import SIGNALS, speaks, stopped
 from training.vocabulary import Vocabulary
 
 KIND = "sft"
@@ -311,17 +317,27 @@ def identity(config: Tree, provenance: Tree) -> Tree:
     }
 
 
+def ended(inputs: Inputs, number: int) -> Stopped:
+    """The end of a run by a signal."""
+    steps = training_rows(inputs, World(device=torch.device("cpu"))).steps
+    return stopped(number, checkpoint.steps(Path(inputs.config.run.output) / "checkpoints"), steps)
+
+
 def launch_sft(config_path: str | Path, overrides: Sequence[str] = (), nproc: int | None = None) -> int:
     """Fine-tune with `nproc` processes on this machine; returns the exit code. See `launch.launch`.
 
     Raises:
         UserError: what `open_inputs` raises, or an impossible `nproc`.
+        Stopped: a signal ended the run.
     """
     inputs = open_inputs(load_sft_config(config_path, overrides))
     check_steps(inputs.config, training_rows(inputs, World(device=torch.device("cpu"))).steps)
     resume_point(inputs, Path(inputs.config.run.output) / "checkpoints", check_hashes=False)
     arguments = [str(config_path), *(word for override in overrides for word in ("--set", override))]
-    return run_processes(["-m", "training.sft", *arguments], processes(nproc, inputs.config.parallel.device))
+    code = run_processes(["-m", "training.sft", *arguments], processes(nproc, inputs.config.parallel.device))
+    if code - 128 in SIGNALS:
+        raise ended(inputs, code - 128)
+    return code
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -333,10 +349,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         inputs = open_inputs(load_sft_config(options.config, options.set))
         outcome = run(inputs, parallel.start(inputs.config.parallel))
+        if outcome.signal is not None:
+            raise ended(inputs, outcome.signal)
+    except Stopped as error:
+        if speaks():
+            print(f"stopped by {error}", file=sys.stderr)
+        return error.exit_code
     except TokenmillError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return error.exit_code
-    return 0 if outcome.signal is None else 128 + outcome.signal
+    return 0
 
 
 if __name__ == "__main__":

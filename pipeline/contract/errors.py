@@ -3,6 +3,7 @@
 TokenmillError            exit 1: something broke; the message says what
 ├── IntegrityError        a promise of the contract does not hold (counts, checksums, missing parts)
 ├── StageError            a stage of the config fails on its pages, or breaks what a stage promises
+├── Stopped               a signal ended the work in order (exit 1, or 128 + signal where a command says so)
 └── UserError             exit 2: the user can mend it; the message says how
     ├── ConfigError       an unknown key, a wrong type, an impossible value
     ├── InputError        an input that is missing, unreadable or not what it should be
@@ -36,6 +37,14 @@ class IntegrityError(TokenmillError):
 
 class StageError(TokenmillError):
     """A stage that is broken: every line but the first is indented."""
+
+
+class Stopped(TokenmillError):
+    """A signal ended the work in order; commands print the message behind "stopped by"."""
+
+    def __init__(self, message: str, *, exit_code: int = 1) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 class UserError(TokenmillError):

@@ -125,6 +125,22 @@ def test_a_run_ended_by_a_signal_saves_and_goes_on_to_the_bit(world, tokens, und
     assert same_bits(weights(tmp_path), weights(undisturbed))
 
 
+def test_the_command_says_what_a_signal_left(world, tokens, tmp_path, monkeypatch, capsys):
+    config = tmp_path / "config.yaml"
+    config.write_text(json.dumps(tree_of(tokens, tmp_path)))
+    real = loop._update
+
+    def interrupted(*args, **settings):
+        os.kill(os.getpid(), signal.SIGHUP)
+        return real(*args, **settings)
+
+    monkeypatch.setattr(loop, "_update", interrupted)
+    assert pretrain.main([str(config)]) == 128 + signal.SIGHUP
+    saved = tmp_path / "checkpoints" / "step-00000002"
+    line = f"stopped by SIGHUP; step 2 of 6 is saved in {saved}; the same command goes on from there"
+    assert capsys.readouterr().err.splitlines()[-1] == line
+
+
 def test_a_killed_run_goes_on_to_the_bit(world, tokens, undisturbed, tmp_path):
     """SIGKILL as soon as the first checkpoint is there; rows after it are dropped and written again."""
     config = tmp_path / "config.yaml"
