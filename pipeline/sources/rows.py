@@ -1,5 +1,6 @@
 """Documents that are extracted already: rows of parquet files and lines of jsonl files."""
 
+import contextlib
 import dataclasses
 import datetime
 import json
@@ -124,7 +125,7 @@ def _row_group(table: pq.ParquetFile, group: int, numbers: range, start: int, ro
     number = numbers.start
     try:
         for batch in table.iter_batches(batch_size=_BATCH, row_groups=[group], columns=wanted):
-            for row in batch.to_pylist():
+            for row in _dicts(batch):
                 if number >= start:
                     yield rows.record(number, row)
                 number += 1
@@ -132,6 +133,30 @@ def _row_group(table: pq.ParquetFile, group: int, numbers: range, start: int, ro
         at = max(number, start)
         cause = f"corrupt_row_group: {_short(error)}"
         yield Gap(warc_path=rows.path, warc_offset=at, length=numbers.stop - at, cause=cause)
+
+
+def _dicts(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
+    columns = [_values(column) for column in batch.columns]
+    for values in zip(*columns, strict=True):
+        yield dict(zip(batch.schema.names, values, strict=True))
+
+
+def _values(column: pa.Array) -> list[Any]:
+    """The values of a column; None for a point in time, or a span, that Python cannot hold."""
+    try:
+        return list(column.to_pylist())
+    except (OverflowError, KeyError):  # KeyError: a time zone of an unknown name
+        return [_value(scalar) for scalar in column]
+
+
+def _value(scalar: pa.Scalar) -> Any:
+    forms = [scalar]
+    if pa.types.is_timestamp(scalar.type) and scalar.type.tz is not None:
+        forms.append(scalar.cast(pa.timestamp(scalar.type.unit, "UTC")))  # year 9999 is over earlier in Tokyo
+    for form in forms:
+        with contextlib.suppress(OverflowError, KeyError):
+            return form.as_py()
+    return None
 
 
 def _require_text(path: str, columns: Columns, schema: pa.Schema, names: list[str]) -> None:

@@ -140,6 +140,29 @@ def test_a_column_whose_name_is_not_utf8_is_an_error_of_the_file(tmp_path):
         list(read_records(str(path)))
 
 
+@pytest.mark.parametrize("kind", [pa.timestamp("us"), pa.timestamp("ms", "Asia/Tokyo"), pa.date64()])
+def test_a_point_in_time_that_python_cannot_hold_is_none(tmp_path, kind):
+    """OverflowError ended the file. The row stays, as a row with a date that is none does."""
+    path = tmp_path / "rows.parquet"
+    dates = pa.array([86_400_000, 2**61], pa.int64()).cast(kind)
+    pq.write_table(pa.table({"text": ["a", "b"], "date": dates, "id": dates}), path)
+    good, bad = read_records(str(path))
+    assert (good.date.year, good.text) == (1970, "a")
+    assert (bad.date, bad.text, bad.fault) == (None, "b", None)
+    assert good.id.startswith("197") and len(bad.id) > 8
+    assert [item.id for item in read_records(str(path), start=1)] == [bad.id]
+
+
+def test_the_zone_of_a_point_in_time_does_not_matter(tmp_path):
+    """The last second of the year 9999 in UTC is none in Tokyo; a zone may have a name that no one knows."""
+    path = tmp_path / "rows.parquet"
+    for zone in ("Asia/Tokyo", "Nowhere/Land"):
+        dates = pa.array([253_402_300_799], pa.timestamp("s", zone))
+        pq.write_table(pa.table({"text": ["a"], "date": dates}), path)
+        [record] = read_records(str(path))
+        assert record.date.isoformat() == "9999-12-31T23:59:59+00:00"
+
+
 def word_level(**fields: object) -> bytes:
     """A tokenizer.json of three words."""
     model = {"type": "WordLevel", "vocab": {"the": 0, "[UNK]": 1, "</s>": 2}, "unk_token": "[UNK]", **fields}
