@@ -40,6 +40,7 @@ from training.config import ModelConfig
 from training.model import Transformer
 from training.parallel import World, assign, gather
 from training.safe_reader import SafeReader, tensor_shapes
+from training.tokenizer import parse_tokenizer
 
 FORMAT_VERSION = 1
 _NAME = re.compile(r"step-(\d{8,})")
@@ -349,7 +350,4 @@ def load_tokenizer(path: Path) -> Tokenizer:
     """
     if not path.is_file():
         raise InputError(str(path), "is missing")
-    try:
-        return Tokenizer.from_file(str(path))
-    except Exception as error:  # the library raises nothing narrower
-        raise InputError(str(path), f"is not a tokenizer.json: {error}") from error
+    return parse_tokenizer(path.read_bytes(), str(path))

@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 
 from pipeline.contract.errors import InputError
 from pipeline.contract.manifest import TokenizerInfo
-from pipeline.contract.vocabulary import vocabulary_size
+from pipeline.contract.vocabulary import check_survivable, vocabulary_size
 
 _BYTE_TOKEN = re.compile(r"<0x[0-9A-Fa-f]{2}>")
 
@@ -45,6 +45,7 @@ def parse_tokenizer(content: bytes, place: str) -> Tokenizer:
     Raises:
         InputError: they are not one.
     """
+    check_survivable(content, place)
     try:
         tokenizer = Tokenizer.from_str(content.decode())
     except Exception as error:  # the library raises nothing narrower

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from pipeline.contract.errors import ConfigError, InputError
 from pipeline.contract.manifest import TokenizerInfo, dtype_for
 from pipeline.contract.shards import Tokens
-from pipeline.contract.vocabulary import vocabulary_size
+from pipeline.contract.vocabulary import check_survivable, vocabulary_size
 
 END_OF_TEXT_NAMES = (
     "<|endoftext|>",
@@ -209,6 +209,7 @@ def _load(path: Path, content: bytes, end_of_text: str | None) -> Tokenizer:
 def _engine(path: Path, content: bytes) -> Any:
     import tokenizers
 
+    check_survivable(content, str(path))
     try:
         return tokenizers.Tokenizer.from_buffer(content)
     except Exception as error:  # the library raises nothing narrower

@@ -8,8 +8,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 from warc_pages import Page, article, warc_member
 
+from pipeline.cli import app
 from pipeline.config import load_config
 from pipeline.contract.errors import ConfigError, InputError, IntegrityError, UserError
 from pipeline.contract.manifest import read_json, write_json
@@ -23,6 +25,7 @@ from pipeline.sources.read import read_records
 from pipeline.sources.record import Gap, Record
 from pipeline.sources.warc import read_warc
 from pipeline.tokens.tokenizer import load_tokenizer
+from training import checkpoint
 from training.tokenizer import parse_tokenizer
 
 
@@ -180,6 +183,17 @@ def test_an_id_beyond_any_vocabulary_is_refused(tmp_path):
         parse_tokenizer(path.read_bytes(), "t")
     path.write_bytes(word_level())
     assert load_tokenizer(path).info.vocabulary_size == 3
+
+
+def test_a_tokenizer_that_kills_the_library_is_refused(tmp_path):
+    """A token of 200,000 letters: the library frees its tree of letters by as many nested calls, and the stack ends."""
+    path = tmp_path / "tokenizer.json"
+    path.write_bytes(word_level(type="Unigram", vocab=[["<unk>", 0.0], ["a" * 200_000, 0.0]], unk_id=0))
+    for load in (load_tokenizer, checkpoint.load_tokenizer, lambda path: parse_tokenizer(path.read_bytes(), str(path))):
+        with pytest.raises(InputError, match=r"tokenizer\.json: the tokenizers library crashes on it: SIGSEGV"):
+            load(path)
+    result = CliRunner().invoke(app, ["tokenizer", "show", str(path)])
+    assert isinstance(result.exception, InputError)
 
 
 def test_a_model_without_its_token_for_unknown_words_is_named(tmp_path):
