@@ -2,7 +2,7 @@
 
     tokenmill eval CKPT --text OUT/tokens --tasks hellaswag,arc_easy --tasks-dir DIR --limit 200
 
-Results go to a table and to JSON: `eval/STEP.json` beside the checkpoints unless said otherwise. No network is used.
+Results go to a table and to JSON, a new file `eval/STEP-WHAT.json` unless said otherwise. No network is used.
 """
 
 import contextlib
@@ -26,6 +26,7 @@ from pipeline.contract.manifest import sha256_file, write_json
 from training.bits_per_byte import BitsPerByte, measure
 from training.chat import template
 from training.contaminated import Aggregation, Checked, split_scores
+from training.eval_files import write_results
 from training.eval_tasks import LocalTask, load_tasks, read_excluded
 from training.vocabulary import Opened, open_checkpoint
 
@@ -63,7 +64,7 @@ class EvalConfig:
     device: str = "auto"
     """auto, cpu or cuda."""
     output: str | None = None
-    """Where the JSON goes. null: eval/STEP.json beside the checkpoints."""
+    """Where the JSON goes. null: a new file beside the checkpoints, eval/STEP-WHAT.json."""
 
     def __post_init__(self) -> None:
         for name, least in (("limit", 1), ("fewshot", 0), ("batch_tokens", 1)):
@@ -101,9 +102,7 @@ def run_eval(path: str | Path, config: EvalConfig, *, console: Console | None = 
         "tasks": scores,
         "truncated_requests": truncated,
     }
-    output = Path(config.output) if config.output else _default_output(opened)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    write_json(output, results)
+    output = _write(results, opened.checkpoint.path.resolve(), config)
     console.print(table(results))
     for line in _contamination_notes(results["tasks"]):
         console.print(line)
@@ -138,9 +137,13 @@ def _tasks(config: EvalConfig) -> list[LocalTask]:
     return tasks
 
 
-def _default_output(opened: Opened) -> Path:
-    path = opened.checkpoint.path.resolve()
-    return path.parent.parent / "eval" / f"{path.name}.json"
+def _write(results: dict[str, Any], checkpoint: Path, config: EvalConfig) -> Path:
+    if config.output is None:
+        return write_results(results, checkpoint.parent.parent / "eval", checkpoint.name, config.text, config.tasks)
+    output = Path(config.output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    write_json(output, results)
+    return output
 
 
 def _about(opened: Opened, config: EvalConfig) -> dict[str, Any]:
@@ -179,7 +182,7 @@ def run_tasks(opened: Opened, tasks: Sequence[LocalTask], config: EvalConfig) ->
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     try:
         import jinja2
-        import lm_eval
+        import lm_eval.evaluator
         from lm_eval.api import metrics
         from lm_eval.api.group import AggMetricConfig, Group
         from lm_eval.api.task import ConfigurableTask
@@ -202,7 +205,7 @@ def run_tasks(opened: Opened, tasks: Sequence[LocalTask], config: EvalConfig) ->
             group.add(part)
         return group
 
-    with _progress("benchmarks", None) as advance, _quiet():
+    with _progress("benchmarks", None) as advance, _quiet(), _without_git(lm_eval.evaluator):
         options = AdapterOptions(bos=config.bos, batch_tokens=config.batch_tokens)
         adapter = TokenmillLM(opened.model, opened.vocabulary, options, advance)
         try:
@@ -252,6 +255,17 @@ def _quiet() -> Iterator[None]:
     """The harness prints progress bars of its own, whatever it is told."""
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         yield
+
+
+@contextlib.contextmanager
+def _without_git(evaluator: Any) -> Iterator[None]:
+    """The harness asks git which commit the current folder is at, which no one reads; outside a repository, and with
+    folders of other owners, git complains on the terminal."""
+    ask, evaluator.get_git_commit_hash = evaluator.get_git_commit_hash, lambda: None
+    try:
+        yield
+    finally:
+        evaluator.get_git_commit_hash = ask
 
 
 @contextlib.contextmanager

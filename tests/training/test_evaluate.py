@@ -162,9 +162,11 @@ def test_bos_goes_before_each_context_once(random_model: Build, vocabulary: Voca
 
 
 def test_an_evaluation_from_checkpoint_to_table(
-    random_model: Build, save_parent: Callable[[Transformer], Path], tmp_path: Path
-) -> None:
+    random_model: Build, save_parent: Callable[[Transformer], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
     pytest.importorskip("lm_eval")
+    monkeypatch.chdir(tmp_path)  # not in a git repository, which the harness's git would complain about
     run = save_parent(random_model(vocabulary_size=257))
     items = [{"id": str(n), "query": f"{n} + 1 =", "choices": [str(n + 1), "no"], "label": 0} for n in range(6)]
     subjects = [{**item, "choices": ["a", "b", "c", "d"], "subject": f"s{n % 2}"} for n, item in enumerate(items)]
@@ -182,7 +184,10 @@ def test_an_evaluation_from_checkpoint_to_table(
     )  # fmt: skip
     screen = io.StringIO()
     results = run_eval(run, config, console=Console(file=screen, width=120))
-    assert json.loads((run / "eval" / "step-00000003.json").read_text()) == json.loads(json.dumps(results))
+    name = "step-00000003-text-arc_easy-mmlu-lambada"
+    assert json.loads((run / "eval" / f"{name}.json").read_text()) == json.loads(json.dumps(results))
+    assert f"written to {run.resolve() / 'eval' / name}.json" in " ".join(screen.getvalue().split())
+    assert "git" not in "".join(capfd.readouterr())
     easy = results["tasks"]["arc_easy"]
     assert (easy["items"], easy["excluded"], easy["fewshot"], easy["chance"]) == (5, 1, 0, 0.5)
     assert easy["acc_stderr"] == pytest.approx(math.sqrt(easy["acc"] * (1 - easy["acc"]) / 4))
@@ -194,6 +199,26 @@ def test_an_evaluation_from_checkpoint_to_table(
         assert shown in screen.getvalue()
     again = run_eval(run, config, console=Console(quiet=True))
     assert again == results
+    assert sorted(path.name for path in (run / "eval").iterdir()) == ["latest.json", f"{name}-2.json", f"{name}.json"]
+    assert (run / "eval" / "latest.json").resolve().name == f"{name}-2.json"
+
+
+def test_evaluations_of_one_checkpoint_all_stay(
+    random_model: Build, save_parent: Callable[[Transformer], Path], tmp_path: Path
+) -> None:
+    run = save_parent(random_model(vocabulary_size=257))
+    texts = [str(write(tmp_path / f"{name}.jsonl", {"text": name})) for name in ("a b", "c", "d" * 200)]
+    for text in ((texts[0],), (texts[1],), (texts[0], texts[1]), (texts[2],), (texts[0],)):
+        run_eval(run, EvalConfig(text=text, device="cpu"), console=Console(quiet=True))
+    names = ["a_b", "a_b-2", "a_b-c", "c", "d" * 80]
+    written = sorted(path.name for path in (run / "eval").glob("step-*.json"))
+    assert written == sorted(f"step-00000003-{name}.json" for name in names)
+    latest = json.loads((run / "eval" / "latest.json").read_text())
+    assert list(latest["bits_per_byte"]) == [texts[0]]
+    own = EvalConfig(text=(texts[1],), device="cpu", output=str(tmp_path / "own.json"))
+    run_eval(run, own, console=Console(quiet=True))
+    assert (tmp_path / "own.json").exists()
+    assert len(list((run / "eval").iterdir())) == len(names) + 1
 
 
 def test_contexts_that_do_not_fit_are_counted(
