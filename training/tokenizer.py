@@ -11,8 +11,8 @@ import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from pipeline.contract.errors import InputError
-from pipeline.contract.manifest import TokenizerInfo
-from pipeline.contract.vocabulary import check_survivable, vocabulary_size
+from pipeline.contract.manifest import TokenizerInfo, sha256_file
+from pipeline.contract.vocabulary import check_survivable, tokenizer_name, vocabulary_size
 
 _BYTE_TOKEN = re.compile(r"<0x[0-9A-Fa-f]{2}>")
 
@@ -34,9 +34,21 @@ def read_tokenizer(path: str | None, tokens_folder: Path, info: TokenizerInfo) -
         mend = f"set data.tokenizer to the tokenizer.json of '{info.name}'"
         raise InputError(str(file), f"cannot be read: {error.strerror}", mend=mend) from error
     if (found := hashlib.sha256(content).hexdigest()) != info.sha256:
-        problem = f"is not the tokenizer the shards in {tokens_folder} were made with: its SHA-256 is {found}"
-        raise InputError(str(file), problem, mend=f"give '{info.name}', SHA-256 {info.sha256}")
+        problem = (
+            f"is '{tokenizer_name(file)}' (SHA-256 {found[:12]}...), and the shards in {tokens_folder} were made with "
+            f"'{info.name}' (SHA-256 {info.sha256[:12]}..., {info.vocabulary_size:,} ids)"
+        )
+        raise InputError(str(file), problem, mend=_right_one(path, tokens_folder, info))
     return content
+
+
+def _right_one(path: str | None, tokens_folder: Path, info: TokenizerInfo) -> str:
+    """Where the tokenizer of the shards is, when the one given is another."""
+    own = tokens_folder / "tokenizer.json"
+    if path is not None and own.is_file() and sha256_file(own) == info.sha256:
+        return f"leave data.tokenizer out: the shards' own is {own}"
+    before = "it was changed after the build: " if path is None else ""
+    return f"{before}set data.tokenizer to the tokenizer.json of '{info.name}'"
 
 
 def parse_tokenizer(content: bytes, place: str) -> Tokenizer:

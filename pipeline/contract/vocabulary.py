@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 from pipeline.contract.errors import InputError
 
@@ -74,3 +75,9 @@ def vocabulary_size(vocabulary: Mapping[str, int], place: str) -> int:
     if not 0 < size <= LARGEST_VOCABULARY:
         raise InputError(place, f"has ids up to {size - 1}; a tokenizer may have 1 to {LARGEST_VOCABULARY:,} of them")
     return size
+
+
+def tokenizer_name(path: Path) -> str:
+    """`gpt2` of `gpt2.json` and of `gpt2/tokenizer.json`."""
+    path = path.resolve()
+    return path.parent.name if path.stem == "tokenizer" and path.parent.name else path.stem

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from pipeline.contract.errors import ConfigError, InputError
 from pipeline.contract.manifest import TokenizerInfo, dtype_for
 from pipeline.contract.shards import Tokens
-from pipeline.contract.vocabulary import check_survivable, vocabulary_size
+from pipeline.contract.vocabulary import check_survivable, tokenizer_name, vocabulary_size
 
 END_OF_TEXT_NAMES = (
     "<|endoftext|>",
@@ -202,7 +202,9 @@ def _load(path: Path, content: bytes, end_of_text: str | None) -> Tokenizer:
     protected = np.zeros(size, dtype=np.bool_)
     protected[list(special.values())] = True
     sha256 = hashlib.sha256(content).hexdigest()
-    info = TokenizerInfo(name=_name(path), sha256=sha256, vocabulary_size=size, end_of_text_id=vocabulary[name])
+    info = TokenizerInfo(
+        name=tokenizer_name(path), sha256=sha256, vocabulary_size=size, end_of_text_id=vocabulary[name]
+    )
     return Tokenizer(info, name, special, path, engine, protected, _is_cuttable(engine))
 
 
@@ -228,12 +230,6 @@ def _end_of_text_name(path: Path, vocabulary: dict[str, int], added: list[str], 
             return name
     problem = f"no end-of-text token found (tried {', '.join(END_OF_TEXT_NAMES)})"
     raise ConfigError(str(path), problem, known=added[:20], mend="name the token that closes a document: end_of_text")
-
-
-def _name(path: Path) -> str:
-    """`gpt2` of `gpt2.json` and of `gpt2/tokenizer.json`."""
-    path = path.resolve()
-    return path.parent.name if path.stem == "tokenizer" and path.parent.name else path.stem
 
 
 def _is_cuttable(engine: Any) -> bool:

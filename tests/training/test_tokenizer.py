@@ -21,9 +21,27 @@ def test_the_tokenizer_beside_the_shards_is_the_default(tmp_path):
     assert read_tokenizer(str(other), tmp_path, info_of(b"two")) == b"two"
 
 
-def test_another_tokenizer_is_refused(tmp_path):
+def test_another_tokenizer_is_refused_and_both_are_named(tmp_path):
+    tokens, other = tmp_path / "run" / "tokens", tmp_path / "gpt2" / "tokenizer.json"
+    for file, content in ((tokens / "tokenizer.json", b"one"), (other, b"two")):
+        file.parent.mkdir(parents=True)
+        file.write_bytes(content)
+    with pytest.raises(InputError) as error:
+        read_tokenizer(str(other), tokens, info_of(b"one"))
+    [problem, mend] = str(error.value).split("\n  ")
+    assert problem == (
+        f"{other}: is 'gpt2' (SHA-256 3fc4ccfe7458...), and the shards in {tokens} were made with "
+        "'t' (SHA-256 7692c3ad3540..., 3 ids)"
+    )
+    assert mend == f"leave data.tokenizer out: the shards' own is {tokens / 'tokenizer.json'}"
+    (tokens / "tokenizer.json").unlink()
+    with pytest.raises(InputError, match=r"\n  set data.tokenizer to the tokenizer.json of 't'$"):
+        read_tokenizer(str(other), tokens, info_of(b"one"))
+
+
+def test_a_tokenizer_that_was_changed_beside_the_shards_is_refused(tmp_path):
     (tmp_path / "tokenizer.json").write_bytes(b"one")
-    with pytest.raises(InputError, match=r"is not the tokenizer the shards in .* were made with"):
+    with pytest.raises(InputError, match=r"made with 't' .*\n  it was changed after the build: set data.tokenizer to"):
         read_tokenizer(None, tmp_path, info_of(b"two"))
 
 
