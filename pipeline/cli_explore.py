@@ -35,10 +35,9 @@ def explore(
     needed = token or (None if is_loopback(host) else secrets.token_urlsafe(24))
     with Explorer(out, host=host, port=port, token=needed) as server:
         shown = f"[{host}]" if ":" in host else host
-        typer.echo(
-            f"{out}: http://{shown}:{server.server_port}/{f'?token={needed}' if needed else ''}  (Ctrl-C ends it)"
-        )
+        query = f"?token={needed}" if needed else ""
         try:
+            typer.echo(f"{out}: http://{shown}:{server.server_port}/{query}  (Ctrl-C ends it)")
             server.serve_forever()
         except KeyboardInterrupt:
             typer.echo("stopped")
