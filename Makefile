@@ -10,18 +10,19 @@ export RAY_USAGE_STATS_ENABLED := 0
 export HF_HUB_OFFLINE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint check-slow chaos fuzz lock audit clean
+.PHONY: help setup run test lint check-slow check-system chaos fuzz lock audit clean
 
 help:
 	@echo "make run         from crawl to evaluated model, about 10 minutes on 2 cores"
 	@echo "make test        lint, types and tests, under 12 minutes on 2 cores"
 	@echo "make check-slow  the tests that take longer"
+	@echo "make check-system run folders read by libraries that are not in .venv (needs the network)"
 	@echo "make chaos       builds disturbed by kills, damage and a stumbling server: the bytes must be the same"
 	@echo "make fuzz        damaged inputs of every kind, for SECONDS (120) of CPU: no crash, no hang, nothing lost"
 	@echo "make setup       only make .venv and fetch the language model"
 	@echo "make lock        write constraints.txt and requirements.lock anew from what .venv holds"
 	@echo "make audit       known vulnerabilities of the pinned packages (needs the network)"
-	@echo "make clean       remove .venv and $(DEMO)"
+	@echo "make clean       remove .venv, .venv-system and $(DEMO)"
 
 setup: $(VENV)/ready
 
@@ -41,7 +42,7 @@ run: setup
 	bash infra/demo/run.sh $(DEMO)
 
 test: setup lint
-	OMP_NUM_THREADS=1 $(BIN)/pytest -m 'not slow'
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m 'not slow and not system'
 
 lint: setup
 	$(BIN)/ruff check
@@ -51,6 +52,17 @@ lint: setup
 
 check-slow: setup
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow
+
+# Other people's libraries, beside all that .venv has, in an environment of their own (needs the network once).
+check-system: $(VENV)-system/ready
+	OMP_NUM_THREADS=1 $(VENV)-system/bin/python -m pytest -m system
+
+$(VENV)-system/ready: $(VENV)/ready tests/system/requirements.txt
+	$(BIN)/python -m venv --clear $(VENV)-system
+	$(VENV)-system/bin/pip install --quiet --disable-pip-version-check --requirement tests/system/requirements.txt
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+		> "$$($(VENV)-system/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/beside.pth"
+	@touch $@
 
 # Builds disturbed by the hundred, about 20 minutes; FAULTS=1000 SEED=2 for more, or others.
 FAULTS ?= 200
@@ -77,4 +89,4 @@ audit: setup
 	$(VENV)-audit/bin/pip-audit --require-hashes --disable-pip --requirement requirements.lock
 
 clean:
-	rm -rf $(VENV) $(DEMO)
+	rm -rf $(VENV) $(VENV)-system $(DEMO)

@@ -71,7 +71,9 @@ def write_shard(path: Path, tokens: Tokens, docs: pa.Table) -> ShardInfo:
         )
     tokens.astype(tokens.dtype.newbyteorder("<"), copy=False).tofile(path)
     ends.astype("<u8").tofile(index_path(path))
-    pq.write_table(docs, docs_path(path), compression="zstd")
+    with pq.ParquetWriter(docs_path(path), docs.schema, compression="zstd") as writer:
+        if len(docs):  # some readers fail on a row group that is empty
+            writer.write_table(docs)
     return ShardInfo(
         file=path.name,
         tokens=len(tokens),

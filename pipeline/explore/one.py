@@ -83,7 +83,7 @@ def one(folder: Folder, table: str, part: str, row: int, *, read_again: bool) ->
         more=max(0, len(text) - SHOWN_TEXT),
         text_from=origin,
         signals=tuple(_signals(record, signals, language)),
-        pii=tuple(sorted(dict(values.get("pii_counts") or ()).items())),
+        pii=tuple(sorted((found["type"], found["count"]) for found in values.get("pii_counts") or ())),
         tokens=tokens_of(folder.out, dict(values), decode=True) if table == "documents" else None,
         again=fresh,
         can_read_again=table != "documents" and values["warc_path"] in {given.path for given in record.inputs},

@@ -111,7 +111,7 @@ def collect(out: Path, record: RunRecord) -> ReportData:
     rows = documents.to_pylist()
     pii: collections.Counter[str] = collections.Counter()
     for row in rows:
-        pii.update(dict(row["pii_counts"] or []))
+        pii.update({found["type"]: found["count"] for found in row["pii_counts"] or ()})
     return ReportData(
         record=record,
         out=out.name,

@@ -34,8 +34,8 @@ def _column(values: list[Any], kind: pa.DataType) -> pa.Array:
         return pa.Array.from_buffers(kind, len(values), _numbers(milliseconds, pa.int64()).buffers())
     if pa.types.is_struct(kind):
         return _structs(values, kind)
-    if pa.types.is_map(kind):
-        return _maps(values, kind)
+    if pa.types.is_list(kind):
+        return _lists(values, kind)
     return pa.array(values, kind)
 
 
@@ -66,14 +66,10 @@ def _structs(values: list[Mapping[str, Any] | None], kind: pa.DataType) -> pa.Ar
     return pa.Array.from_buffers(kind, len(values), [_validity(values)], children=children)
 
 
-def _maps(values: list[Sequence[tuple[Any, Any]] | None], kind: pa.DataType) -> pa.Array:
-    pairs = list(itertools.chain.from_iterable(value or () for value in values))
-    entries = pa.StructArray.from_arrays(
-        [_column([key for key, _ in pairs], kind.key_type), _column([value for _, value in pairs], kind.item_type)],
-        fields=[kind.key_field, kind.item_field],
-    )
+def _lists(values: list[Sequence[Any] | None], kind: pa.DataType) -> pa.Array:
+    items = _column(list(itertools.chain.from_iterable(value or () for value in values)), kind.value_type)
     sizes = (len(value or ()) for value in values)
-    return pa.Array.from_buffers(kind, len(values), [_validity(values), _offsets(sizes)], children=[entries])
+    return pa.Array.from_buffers(kind, len(values), [_validity(values), _offsets(sizes)], children=[items])
 
 
 def _offsets(sizes: Any) -> pa.Buffer:

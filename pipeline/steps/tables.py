@@ -53,6 +53,9 @@ QUARANTINE_SCHEMA = pa.schema(
     ]
 )
 
+PII_COUNTS = pa.list_(pa.struct([("type", pa.string()), ("count", pa.int32())]))
+"""How often each type of personal data was replaced. No map: Hugging Face `datasets` reads none."""
+
 
 class Place(TypedDict):
     """Where a candidate came from."""
@@ -100,7 +103,7 @@ def document_schema(signals: pa.DataType, *, final: bool = False) -> pa.Schema:
         ("cluster_id", pa.string()),
     ]
     if final:
-        columns += [("pii_counts", pa.map_(pa.string(), pa.int32()))]
+        columns += [("pii_counts", PII_COUNTS)]
         columns += [(name, pa.int32()) for name in ("token_count", "copies")]
     return pa.schema(columns)
 
@@ -118,7 +121,7 @@ def document_row(doc: Document) -> Row:
         "signals": doc.signals or None,
         "cluster_size": doc.cluster_size,
         "cluster_id": doc.cluster_id,
-        "pii_counts": list(doc.pii_counts.items()),
+        "pii_counts": [{"type": name, "count": count} for name, count in doc.pii_counts.items()],
     }
 
 

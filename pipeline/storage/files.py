@@ -174,6 +174,8 @@ def write_table(
 ) -> FileInfo:  # fmt: skip
     """Write a parquet file (zstd) atomically; the same rows give the same bytes.
 
+    No row group is empty, as some readers fail on one (Hugging Face `datasets`): a table without rows has none.
+
     Args:
         path: as `write_atomic`.
         table: the rows; an iterable of batches is written as it comes, one row group at a time, and needs `schema`.
@@ -191,7 +193,8 @@ def write_table(
         ) as writer:
             for piece in pieces:
                 rows = piece if isinstance(piece, pa.Table) else pa.Table.from_batches([piece])
-                writer.write_table(rows, row_group_size=ROW_GROUP_ROWS)
+                if len(rows):
+                    writer.write_table(rows, row_group_size=ROW_GROUP_ROWS)
 
     return write_atomic(path, write, settings)
 

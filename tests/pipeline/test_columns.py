@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from pipeline.steps.columns import to_table
+from pipeline.steps.tables import PII_COUNTS
 
 ZONE = datetime.timezone(datetime.timedelta(hours=2))
 COLUMNS: dict[str, tuple[pa.DataType, list[Any]]] = {
@@ -32,7 +33,7 @@ COLUMNS: dict[str, tuple[pa.DataType, list[Any]]] = {
         ),
         [{"a": {"x": 1.0, "y": 2.0}, "b": {"z": 3.0}}, None, {"a": {"x": 1.0}}, {"b": None}],
     ),
-    "pii": (pa.map_(pa.string(), pa.int32()), [[("EMAIL", 2), ("IP", 1)], [], None, [("IP", 7)]]),
+    "pii": (PII_COUNTS, [[{"type": "EMAIL", "count": 2}, {"type": "IP", "count": 1}], [], None, [{"type": "IP"}]]),
     "flag": (pa.bool_(), [True, None, False, True]),
     "names": (pa.list_(pa.string()), [["a"], None, [], ["b", None]]),
 }
@@ -70,7 +71,8 @@ def test_pandas_is_not_imported() -> None:
         "import sys, datetime, pyarrow as pa; from pipeline.steps.columns import to_table\n"
         "from pipeline.steps.tables import DROPPED_SCHEMA, document_schema\n"
         "schema = document_schema(pa.struct([('a', pa.struct([('b', pa.float64())]))]), final=True)\n"
-        "to_table([{'id': 'x', 'date': datetime.datetime.now(datetime.UTC), 'pii_counts': [('a', 1)]}], schema)\n"
+        "found = [{'type': 'a', 'count': 1}]\n"
+        "to_table([{'id': 'x', 'date': datetime.datetime.now(datetime.UTC), 'pii_counts': found}], schema)\n"
         "to_table([{'id': 'x', 'value': 1}], DROPPED_SCHEMA)\n"
         "assert 'pandas' not in sys.modules"
     )
