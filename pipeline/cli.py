@@ -253,7 +253,9 @@ def publish(
         raise UserError(f"--option {wrong}", "expected KEY=VALUE")
     settings = remote_settings(RunRecord.read(out), dict(option.split("=", 1) for option in options))
     done = send(out, target, settings, steps=steps, check=check, threads=threads)
-    _out.print(f"{target}: {done.files:,} files, {done.bytes:,} bytes, {done.sent:,} sent now"
+    others = " (the others were there)" if done.sent < done.files else ""
+    left_out = f", {done.left_out:,} intermediate files left out (--steps sends them)" if done.left_out else ""
+    _out.print(f"{target}: {done.files:,} files, {done.bytes:,} bytes, {done.sent:,} sent now{others}{left_out}"
                f"{', every byte read back' if done.checked else ''}", highlight=False, soft_wrap=True)  # fmt: skip
 
 

@@ -3,25 +3,32 @@
 Every file is put as a whole, several at a time and tried again as `run.remote` says; `tokens/manifest.json` and then
 `run.json` come last, so that a folder without `run.json` is no run. What is there already, and is what was put there,
 is not sent again: a publication that was broken off goes on where it stopped.
+
+The commits of the steps go along, so that `verify` holds on the copy; `published.json` says how many of the
+intermediate files do not.
 """
 
 import concurrent.futures
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
+from pipeline.contract import contamination
 from pipeline.contract.config import build
-from pipeline.contract.errors import IntegrityError, UserError
-from pipeline.contract.manifest import read_json, write_json
-from pipeline.contract.run import RunRecord
-from pipeline.engine.ledger import FileEntry, Ledger
-from pipeline.storage.files import copy_in, exists, is_remote, open_read, read_bytes, stat
+from pipeline.contract.errors import InputError, IntegrityError, UserError
+from pipeline.contract.manifest import parse_json, parse_record, read_json, write_json
+from pipeline.contract.run import PUBLISHED, Publication, RunRecord
+from pipeline.engine.ledger import FileEntry, committed_files
+from pipeline.storage.files import copy_in, exists, is_remote, open_read, read_bytes, stat, write_atomic
 from pipeline.storage.remote import RemoteSettings
+from pipeline.verify import expected_files
 
-FOLDERS = ("documents", "dropped", "quarantine", "tokens")
+FOLDERS = ("documents", "dropped", "quarantine", "tokens", contamination.FOLDER)
+LEDGERS = ("steps/*/commits/*.json", "steps/*/tasks.json")
+"""What of OUT/steps is always sent."""
 LAST = ("tokens/manifest.json", "run.json")
 THREADS = 8
 _BLOCK = 1 << 22
@@ -36,6 +43,8 @@ class Published:
     bytes: int
     sent: int
     """Files sent this time; the others were there."""
+    left_out: int
+    """Intermediate files that are not there, as `steps` was not asked for, now or earlier."""
     checked: bool
     """Whether every byte was read back."""
 
@@ -64,13 +73,13 @@ def publish(
         out: the run folder.
         target: a folder or an address such as `s3://bucket/run`; holds nothing, or an earlier publication of this run.
         settings: of the store.
-        steps: OUT/steps too.
+        steps: the intermediate files of OUT/steps too. Without, those that an earlier publication sent stay there.
         check: read every file back and compare its SHA-256.
         threads: files under way at a time.
 
     Raises:
-        UserError: the run is not done, the target is empty, lies in the run folder or holds another run, the store
-            refuses.
+        UserError: the run is not done, the target is empty, lies in the run folder or holds another run, `steps` are
+            asked for of a run that was published without, the store refuses.
         IntegrityError: a file of the run is missing or cut short; with `check`, it or what is read back is not what was
             committed.
     """
@@ -79,17 +88,12 @@ def publish(
         raise UserError(
             str(out), f"is {record.state}, and only a finished run is published", mend="build it to its end"
         )
-    if target.lower().startswith(("http://", "https://")):
-        raise UserError(target, "cannot be written to", mend="give a folder, or an address such as s3://bucket/run")
-    if not target.strip():
-        raise UserError("TARGET", "is empty", mend="give a folder, or an address such as s3://bucket/run")
-    target = target.rstrip("/") if is_remote(target) else str(Path(target).absolute())
-    if not is_remote(target) and Path(target).resolve().is_relative_to(out.resolve()):
-        raise UserError(target, f"lies in the run folder {out} itself", mend="give a folder outside it")
+    target = _outside(out, target)
     _refuse_other(record, target, settings)
-    files = list(_files(out, steps=steps))
-    committed = _committed(out)
-    _refuse_incomplete(out, files, committed)
+    files = _files(out, steps=steps)
+    _refuse_incomplete(out, record, files, steps=steps)
+    note = _publication(out, record, target, settings, left_out=len(_files(out, steps=True)) - len(files))
+    content = json.dumps(dataclasses.asdict(note), indent=1).encode()
     known = _known(out, target)
 
     def send(name: str) -> bool:
@@ -97,35 +101,72 @@ def publish(
 
     try:
         sent = sum(_all(send, [name for name in files if name not in LAST], threads))
+        sent += _send_note(f"{target}/{PUBLISHED}", content, settings)
         sent += sum(send(name) for name in LAST)
     finally:
         write_json(_note(out, target), {name: dataclasses.asdict(entry) for name, entry in sorted(known.items())})
     if check:
+        committed = committed_files(out)
         _all(lambda name: _check(out, target, name, settings, committed.get(name)), files, threads)
-    size = sum((out / name).stat().st_size for name in files)
-    return Published(files=len(files), bytes=size, sent=sent, checked=check)
+        if read_bytes(f"{target}/{PUBLISHED}", settings) != content:
+            raise IntegrityError(f"{target}/{PUBLISHED}: is not what was sent")
+    size = sum((out / name).stat().st_size for name in files) + len(content)
+    return Published(files=len(files) + 1, bytes=size, sent=sent, left_out=note.left_out, checked=check)
 
 
-def _files(out: Path, *, steps: bool) -> Iterator[str]:
+def _outside(out: Path, target: str) -> str:
+    """The target, absolute: a place that can be written to, outside the run folder."""
+    if target.lower().startswith(("http://", "https://")):
+        raise UserError(target, "cannot be written to", mend="give a folder, or an address such as s3://bucket/run")
+    if not target.strip():
+        raise UserError("TARGET", "is empty", mend="give a folder, or an address such as s3://bucket/run")
+    target = target.rstrip("/") if is_remote(target) else str(Path(target).absolute())
+    if not is_remote(target) and Path(target).resolve().is_relative_to(out.resolve()):
+        raise UserError(target, f"lies in the run folder {out} itself", mend="give a folder outside it")
+    return target
+
+
+def _files(out: Path, *, steps: bool) -> list[str]:
     """Names relative to OUT, sorted; the log and the lock stay at home."""
-    folders = [*FOLDERS, *(["steps"] if steps else [])]
-    found = [path for folder in folders for path in (out / folder).rglob("*") if path.is_file()]
-    found += [path for path in out.iterdir() if path.is_file()]
+    patterns = [*(f"{folder}/**/*" for folder in FOLDERS), *(["steps/**/*"] if steps else LEDGERS), "*"]
+    found = {path for pattern in patterns for path in out.glob(pattern) if path.is_file()}
     names = (path.relative_to(out).as_posix() for path in found if not path.name.startswith("."))
-    return iter(sorted(names))
+    return sorted(name for name in names if name != PUBLISHED)
 
 
-def _committed(out: Path) -> dict[str, FileEntry]:
-    """Every file that some task committed, by name; none in a copy that was published without its steps."""
-    steps = [folder.parent.name for folder in sorted((out / "steps").glob("*/commits"))]
-    commits = [commit for step in steps for commit in Ledger(out, step).committed().values()]
-    return {entry.path: entry for commit in commits for entry in commit.files}
+def _publication(out: Path, record: RunRecord, target: str, settings: RemoteSettings, *, left_out: int) -> Publication:
+    """What the target will hold: never less than an earlier publication of this run, as nothing is taken away there."""
+    source = Publication.read(out)
+    if source and source.left_out:  # `out` is a copy itself
+        left_out += source.left_out
+    place = f"{target}/{PUBLISHED}"
+    new = Publication(fingerprint=record.fingerprint, left_out=left_out)
+    if not exists(place, settings):
+        return new
+    try:
+        old = parse_record(Publication, parse_json(Path(place), read_bytes(place, settings)), Path(place), "a record")
+    except InputError:
+        return new
+    return old if old.fingerprint == new.fingerprint and old.left_out == 0 else new
 
 
-def _refuse_incomplete(out: Path, files: list[str], committed: Mapping[str, FileEntry]) -> None:
+def _send_note(place: str, content: bytes, settings: RemoteSettings) -> bool:
+    """Put published.json, unless it is there; whether it was sent."""
+    if exists(place, settings) and read_bytes(place, settings) == content:
+        return False
+    write_atomic(place, content, settings)
+    return True
+
+
+def _refuse_incomplete(out: Path, record: RunRecord, files: list[str], *, steps: bool) -> None:
     """Every file that readers need is there in its size; `--check` and `verify` read the bytes too."""
+    source = Publication.read(out)
+    if steps and source and source.left_out:
+        problem = "was published without its intermediate documents, so it has none to send"
+        raise UserError(str(out), problem, mend="leave --steps out, or give the folder of the build")
     there = set(files)
-    entries = [entry for name, entry in committed.items() if name.partition("/")[0] in FOLDERS]
+    wanted = {*FOLDERS, "steps"} if steps else FOLDERS
+    entries = [entry for entry in expected_files(out, record) if entry.path.partition("/")[0] in wanted]
     problems = [f"{name} is missing" for name in LAST if name not in there]
     for entry in entries:
         if entry.path not in there:

@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 from pipeline.contract import contamination
 from pipeline.contract.errors import TokenmillError
 from pipeline.contract.manifest import sha256_file
-from pipeline.contract.run import RunRecord
+from pipeline.contract.run import Publication, RunRecord
 from pipeline.contract.shards import ShardSet, open_shards
-from pipeline.engine.ledger import FileEntry, Ledger, add_counts
+from pipeline.engine.ledger import FileEntry, Ledger, add_counts, committed_files
 from pipeline.flow import add_up, read_commits
 from pipeline.sources import read_at
 from pipeline.sources.charset import codec_name
@@ -122,22 +122,22 @@ def _conservation(out: Path, record: RunRecord, _: int) -> tuple[str, list[str]]
     return looked_at, problems
 
 
-def _committed(out: Path) -> dict[str, FileEntry]:
-    """Every file that some task committed, by path."""
-    steps = [folder.parent.name for folder in sorted((out / "steps").glob("*/commits"))]
-    commits = [commit for step in steps for commit in Ledger(out, step).committed().values()]
-    return {entry.path: entry for commit in commits for entry in commit.files}
+def expected_files(out: Path, record: RunRecord) -> list[FileEntry]:
+    """The committed files that have to be there: of OUT/steps those that neither the build nor `publish` left out."""
+    kept = bool(record.config.get("run", {}).get("keep_steps", True))
+    indexed = (out / "steps" / index.STEP / "files").is_dir()  # not in the copy that `remove` makes
+    publication = Publication.read(out)
+    some = publication is not None and publication.left_out > 0  # where `publish --steps` was broken off
+
+    def is_kept(path: str) -> bool:
+        return (out / path).is_file() if some else kept or (indexed and path.startswith(f"steps/{index.STEP}/"))
+
+    entries = committed_files(out).values()
+    return [entry for entry in entries if not entry.path.startswith("steps/") or is_kept(entry.path)]
 
 
 def _files(out: Path, record: RunRecord, _: int) -> tuple[str, list[str]]:
-    committed = _committed(out)
-    kept = bool(record.config.get("run", {}).get("keep_steps", True))
-    indexed = (out / "steps" / index.STEP / "files").is_dir()  # not in the copy that `remove` makes
-    entries = [
-        entry
-        for entry in committed.values()
-        if kept or not entry.path.startswith("steps/") or (indexed and entry.path.startswith(f"steps/{index.STEP}/"))
-    ]
+    entries, publication = expected_files(out, record), Publication.read(out)
     problems = []
     for entry in entries:
         path = out / entry.path
@@ -149,11 +149,14 @@ def _files(out: Path, record: RunRecord, _: int) -> tuple[str, list[str]]:
             problems.append(f"{entry.path} has changed since it was committed (sha256 differs)")
     if not entries:
         problems.append("no commit names a file")
-    return f"{len(entries)} files, {sum(entry.bytes for entry in entries):,} bytes", problems
+    looked_at = f"{len(entries)} files, {sum(entry.bytes for entry in entries):,} bytes"
+    if publication and publication.left_out:
+        looked_at += f"; {publication.left_out} intermediate files were not published"
+    return looked_at, problems
 
 
 def _extra(out: Path, _: RunRecord, __: int) -> tuple[str, list[str]]:
-    known = {*_committed(out), "tokens/manifest.json", "tokens/tokenizer.json"}
+    known = {*committed_files(out), "tokens/manifest.json", "tokens/tokenizer.json"}
     known |= {f"{folder}/{EMPTY_PART}" for folder in ("dropped", "quarantine")}
     found = [
         path for folder in (*PUBLISHED, contamination.FOLDER) for path in (out / folder).rglob("*") if path.is_file()

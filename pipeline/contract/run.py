@@ -13,6 +13,7 @@ from pipeline.contract.manifest import parse_record, read_json, sha256_file, wri
 State = Literal["running", "done", "failed"]
 SEALED = ("tokens/manifest.json", "tokens/tokenizer.json", "report.html", "dropped/part-none.parquet",
           "quarantine/part-none.parquet")  # fmt: skip
+PUBLISHED = "published.json"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,6 +57,26 @@ class Totals:
     def balanced(self) -> bool:
         """Whether the law holds."""
         return self.read == self.kept + sum(self.dropped.values()) + self.quarantined
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Publication:
+    """`published.json`: a run folder is the copy of another that `publish` made, and what of that one is not here."""
+
+    fingerprint: str
+    """Of the run."""
+    left_out: int
+    """Files of OUT/steps that were not sent, as nobody asked for them; 0: all of them were."""
+
+    @classmethod
+    def read(cls, out: Path) -> "Publication | None":
+        """That of a run folder; None for one that a build wrote.
+
+        Raises:
+            InputError: there is one that is damaged.
+        """
+        path = out / PUBLISHED
+        return parse_record(cls, read_json(path), path, "the record of a publication") if path.is_file() else None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -198,6 +198,13 @@ def _check(tree: Mapping[str, Any]) -> str:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
+def committed_files(out: Path) -> dict[str, FileEntry]:
+    """Every file that some task of a run committed, by path."""
+    steps = [folder.parent.name for folder in sorted((out / "steps").glob("*/commits"))]
+    commits = [commit for step in steps for commit in Ledger(out, step).committed().values()]
+    return {entry.path: entry for commit in commits for entry in commit.files}
+
+
 def add_counts(commits: Mapping[str, Commit]) -> dict[str, int]:
     """The sum of all counts of a step, keys sorted."""
     totals: dict[str, int] = {}

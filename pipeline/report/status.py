@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from pipeline.contract.run import RunRecord
+from pipeline.contract.run import Publication, RunRecord
 from pipeline.engine.ledger import Ledger, add_counts
 
 
@@ -55,7 +55,8 @@ def run_status(out: Path) -> RunStatus:
         (folder.parent.name for folder in (out / "steps").glob("*/commits")), key=lambda name: _first(out, name)
     )
     state = "stopped" if record.state == "running" and not _held(out) else record.state
-    steps = tuple(_step(out, name, running=state == "running", cleared=not _keeps_steps(record)) for name in names)
+    cleared = not _keeps_steps(out, record)
+    steps = tuple(_step(out, name, running=state == "running", cleared=cleared) for name in names)
     return RunStatus(state=state, version=record.version, inputs=len(record.inputs), error=record.error, steps=steps)
 
 
@@ -76,8 +77,11 @@ def _held(out: Path) -> bool:
     return False
 
 
-def _keeps_steps(record: RunRecord) -> bool:
-    """Whether OUT/steps still has its files: a finished run may have been told to clear them."""
+def _keeps_steps(out: Path, record: RunRecord) -> bool:
+    """Whether OUT/steps still has its files: a run may have been told to clear or not to publish them."""
+    publication = Publication.read(out)
+    if publication and publication.left_out:
+        return False
     return record.state != "done" or bool(record.config.get("run", {}).get("keep_steps", True))
 
 

@@ -53,7 +53,8 @@ def test_a_run_is_published_through_faults(out, store):
     names = {item.path.removeprefix("s3://runs/a/"): item.bytes for item in list_files("s3://runs/a", settings)}
     assert len(names) == done.files and sum(names.values()) == done.bytes
     assert {"run.json", "report.html", "tokens/manifest.json", "tokens/00000.ds"} <= set(names)
-    assert not [name for name in names if name.startswith(("steps", "logs", "."))]
+    assert not [name for name in names if name.startswith(("logs", "."))]
+    assert {name.split("/")[2] for name in names if name.startswith("steps")} == {"commits", "tasks.json"}
     puts = [request.split()[1].removeprefix("/runs/a/") for request in app.requests if request.startswith("PUT")]
     assert puts[-2:] == ["tokens/manifest.json", "run.json"]
     assert read_bytes("s3://runs/a/run.json", settings) == (out / "run.json").read_bytes()
