@@ -119,9 +119,9 @@ def test_paths_globs_and_folders_once_each_in_order(tmp_path):
     assert found[0].bytes == 3
 
 
-def test_a_path_is_kept_as_it_was_given(tmp_path):
+def test_a_path_is_kept_as_it_was_given(tmp_path, monkeypatch):
     files(tmp_path, "x[1].warc")
-    os.chdir(tmp_path)
+    monkeypatch.chdir(tmp_path)
     assert [item.path for item in expand(["./x[1].warc"])] == ["./x[1].warc"]
     assert [item.path for item in expand(["x*.warc"])] == ["x[1].warc"]
 
