@@ -11,13 +11,14 @@ from typing import Any
 
 import pipeline
 from pipeline.config import PipelineConfig, named_files, resolved_config
-from pipeline.contract.config import differences, fingerprint
+from pipeline.contract.config import build, differences, fingerprint
 from pipeline.contract.errors import ConfigError
 from pipeline.contract.manifest import sha256_file
 from pipeline.contract.run import InputFile, RunRecord
 from pipeline.languages import language_warnings
 from pipeline.sources.listing import Input
 from pipeline.stages._own import own_names, sources
+from pipeline.storage.remote import RemoteSettings
 
 # Another version of one of these may turn the same page into another text, or the same text into other ids.
 LIBRARIES = ("trafilatura", "resiliparse", "fastwarc", "lxml", "fasttext-numpy2-wheel", "presidio-analyzer", "ftfy",
@@ -60,6 +61,7 @@ def _identify(config: PipelineConfig, inputs: Sequence[Input], known: Sequence[I
     decides = {key: value for key, value in tree.items() if key != "run"}
     files = {str(path): sha256_file(path) for path in sorted(set(named_files({**decides, "input": None})))}
     files |= {name: RunRecord.read(Path(name)).fingerprint for name in earlier_runs(tree)}
+    places = {name: _absolute(name) for name in files}
     found = _identify_inputs(inputs, known)
     own = {name: sources(name) for name in sorted(set(own_names(decides)))}
     identity = {"config": without_input(decides), "files": files, "versions": _versions(), "sources": own,
@@ -67,7 +69,8 @@ def _identify(config: PipelineConfig, inputs: Sequence[Input], known: Sequence[I
     return RunRecord(
         version=pipeline.__version__, versions=_versions(), config=_without_secrets(tree),
         fingerprint=fingerprint(identity), seed=config.seed, inputs=tuple(found),
-        files=files, sources=own, state="running", started=now(), warnings=tuple(language_warnings(config)),
+        files=files, places=places, sources=own, state="running", started=now(),
+        warnings=tuple(language_warnings(config)),
     )  # fmt: skip
 
 
@@ -76,6 +79,14 @@ def _without_secrets(tree: Mapping[str, Any]) -> dict[str, Any]:
     run, remote = tree["run"], tree["run"]["remote"]
     options = {name: value if name in _PUBLIC_OPTIONS else "(not shown)" for name, value in remote["options"].items()}
     return {**tree, "run": {**run, "remote": {**remote, "options": options}}}
+
+
+def remote_settings(record: RunRecord, options: Mapping[str, object] | None = None) -> RemoteSettings:
+    """The settings a run was built with, with `options` instead of those that run.json does not show."""
+    run = record.config.get("run")
+    saved = build(RemoteSettings, run.get("remote", {}) if isinstance(run, dict) else {}, "run.json: config.run.remote")
+    shown = {name: value for name, value in saved.options.items() if value != "(not shown)"}
+    return dataclasses.replace(saved, options={**shown, **(options or {})})
 
 
 def without_input(tree: Mapping[str, Any]) -> dict[str, Any]:
@@ -111,9 +122,17 @@ def _identify_input(item: Input, known: InputFile | None) -> InputFile:
     if not path.is_file():
         return InputFile(path=item.path, bytes=item.bytes, etag=item.etag)
     status = path.stat()
+    absolute = _absolute(item.path)
     if known and (known.bytes, known.modified) == (status.st_size, status.st_mtime_ns):
-        return known
-    return InputFile(path=item.path, bytes=status.st_size, sha256=sha256_file(path), modified=status.st_mtime_ns)
+        return dataclasses.replace(known, absolute=absolute)
+    return InputFile(path=item.path, absolute=absolute, bytes=status.st_size, sha256=sha256_file(path),
+                     modified=status.st_mtime_ns)  # fmt: skip
+
+
+def _absolute(path: str) -> str:
+    """Where a local file is, links among its folders followed; its own name stays, as it says what the file is."""
+    place = Path(path)
+    return str(place.parent.resolve() / place.name)
 
 
 def _refuse_changes(out: Path, old: RunRecord, new: RunRecord) -> None:

@@ -244,9 +244,9 @@ def publish(
     ] = [],
 ) -> None:
     """Copy a finished run to a store, where readers see all of it or nothing; again, to go on."""
+    from pipeline.begin import remote_settings
     from pipeline.contract.run import RunRecord
     from pipeline.publish import publish as send
-    from pipeline.publish import remote_settings
 
     wrong = next((option for option in options if "=" not in option), None)
     if wrong is not None:

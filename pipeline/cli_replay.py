@@ -29,12 +29,14 @@ def replay(
     from pipeline.replay import Limits
     from pipeline.replay import replay as run_replay
 
-    tried = passed = 0
+    tried = passed = unreachable = 0
     for page in run_replay(out, step=stage, ids=ids, limit=limit, limits=Limits(seconds=seconds, memory=memory)):
         tried, passed = tried + 1, passed + (page.now.outcome == "passed")
+        unreachable += page.now.outcome == "unreachable"
         typer.echo(json.dumps(dataclasses.asdict(page)) if as_json else _shown(page))
     if not as_json:
-        typer.echo(f"{tried} pages tried again, {passed} passed" if tried else "no page was quarantined")
+        lost = f", {unreachable} whose input cannot be reached" if unreachable else ""
+        typer.echo(f"{tried} pages tried again, {passed} passed{lost}" if tried else "no page was quarantined")
 
 
 def _shown(page: "Replayed") -> str:

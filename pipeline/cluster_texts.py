@@ -1,7 +1,7 @@
 """The few texts of a run that its clusters are shown with, and how alike two of them are."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,10 +58,17 @@ class Texts:
         survivors: parts of the documents that dedup left.
         before: parts that hold the texts of the others, where any do.
         config: says what is compared.
+        earlier_run: the folder of an earlier run by the name that a pair has for it, where it is not gone.
     """
 
-    def __init__(self, survivors: Sequence[Path], before: Sequence[Path], config: DedupConfig) -> None:
-        self._survivors, self._before, self._config = survivors, before, config
+    def __init__(
+        self,
+        survivors: Sequence[Path],
+        before: Sequence[Path],
+        config: DedupConfig,
+        earlier_run: Callable[[str], Path | None],
+    ) -> None:
+        self._survivors, self._before, self._config, self._earlier_run = survivors, before, config, earlier_run
         self._removed: dict[Where, str] = {}
         self._kept: dict[tuple[str | None, str], str] = {}
 
@@ -71,7 +78,9 @@ class Texts:
         for pair in pairs:
             names.setdefault(pair.run, set()).add(pair.kept)
         for run, ids in names.items():
-            for path in (survivors(Path(run)) if run else self._survivors) if ids else ():
+            folder = self._earlier_run(run) if run else None
+            parts = self._survivors if run is None else survivors(folder) if folder else ()
+            for path in parts if ids else ():
                 for row in _read_texts(path, ids):
                     self._kept.setdefault((run, row["id"]), row["text"])
         wanted = {pair.page.where for pair in pairs}

@@ -132,7 +132,7 @@ def find_clusters(
     sizes, biggest = _biggest(tables, top)
     found = _members(tables, [page.id for _, page in biggest], members, pairs, seed)
     before = tables.before or (*tables.dropped, *tables.survivors)
-    texts = Texts(tables.survivors, before, config)
+    texts = Texts(tables.survivors, before, config, record.earlier_run)
     wanted = [pair for sample in found.samples.values() for pair in sample]
     texts.load([*(page.where for _, page in biggest)], [*wanted, *found.pairs])
     described = [

@@ -12,12 +12,11 @@ import concurrent.futures
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 from pipeline.contract import contamination
-from pipeline.contract.config import build
 from pipeline.contract.errors import InputError, IntegrityError, UserError
 from pipeline.contract.manifest import parse_json, parse_record, read_json, write_json
 from pipeline.contract.run import PUBLISHED, Publication, RunRecord
@@ -241,11 +240,3 @@ def _all(act: Callable[[str], R], names: list[str], threads: int) -> list[R]:
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-
-
-def remote_settings(record: RunRecord, options: Mapping[str, object]) -> RemoteSettings:
-    """The settings a run was built with, with `options` instead of those that run.json does not show."""
-    run = record.config.get("run")
-    saved = build(RemoteSettings, run.get("remote", {}) if isinstance(run, dict) else {}, "run.json: config.run.remote")
-    shown = {name: value for name, value in saved.options.items() if value != "(not shown)"}
-    return dataclasses.replace(saved, options={**shown, **options})

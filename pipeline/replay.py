@@ -13,12 +13,13 @@ from typing import Any, Literal
 
 from pipeline.config import PipelineConfig, read_config
 from pipeline.contract.errors import InputError, TokenmillError
-from pipeline.contract.run import RunRecord
+from pipeline.contract.run import InputFile, RunRecord
 from pipeline.contract.tables import read_table
 from pipeline.document import Drop, Stage, prepare
 from pipeline.engine.isolation import Begin, end_idle, guarded
 from pipeline.engine.settings import PageLimits
 from pipeline.sources import read_at
+from pipeline.sources.again import UnreachableInput, place_of
 from pipeline.stages import labels
 from pipeline.steps import s1_extract, s4_tokenize
 from pipeline.steps.promises import HeldStage
@@ -68,7 +69,8 @@ class Before:
 class Now:
     """What became of a page this time."""
 
-    outcome: Literal["passed", "dropped", "quarantined"]
+    outcome: Literal["passed", "dropped", "quarantined", "unreachable"]
+    """`unreachable`: its input is gone, so it was not tried."""
     stage: str = ""
     """That dropped it or failed."""
     cause: str = ""
@@ -96,6 +98,7 @@ class Replayed:
 class _Task:
     config: PipelineConfig
     page: Before
+    input: InputFile
 
 
 def replay(
@@ -115,10 +118,11 @@ def replay(
     """
     record = RunRecord.read(out)
     config = _config_of(record)
-    rows = _chosen(out, step, ids)
+    rows, inputs = _chosen(out, step, ids), {item.path: item for item in record.inputs}
     for row in rows[:limit]:
         end_idle()  # what other pages have left behind must not help or harm this one
-        [now] = guarded(attempt, _Task(config, row), limits.of(config.run.page_limits))
+        task = _Task(config, row, inputs.get(row.warc_path, InputFile(path=row.warc_path)))
+        [now] = guarded(attempt, task, limits.of(config.run.page_limits))
         yield Replayed(before=row, now=now)
     end_idle()
 
@@ -151,7 +155,8 @@ def _run(task: _Task, stages: Sequence[tuple[str, Stage]]) -> Now:
     name = "read"
     try:
         record = read_at(page.warc_path, page.warc_offset, id=page.id, format=given.format, dump=given.dump,
-                         columns=given.columns, settings=task.config.run.remote)  # fmt: skip
+                         columns=given.columns, settings=task.config.run.remote,
+                         place=place_of(task.input, task.config.run.remote))  # fmt: skip
         if record.fault:
             return Now(outcome="quarantined", stage=name, cause=record.fault)
         name = "screen"
@@ -162,6 +167,8 @@ def _run(task: _Task, stages: Sequence[tuple[str, Stage]]) -> Now:
             name = label
             result = HeldStage(task.page.step, label, stage).run(found)
             found = result if isinstance(result, Drop) else result[1] or result[0]
+    except UnreachableInput as error:
+        return Now(outcome="unreachable", cause=f"{error.place} {error.problem}")
     except TokenmillError:
         raise
     except Exception as error:  # noqa: BLE001 - what the run met, too
@@ -185,7 +192,7 @@ def _stages(config: PipelineConfig, step: str) -> list[tuple[str, Stage]]:
 
 def _config_of(record: RunRecord) -> PipelineConfig:
     """The config of a run; storage options are not written down, so keys come from the environment."""
-    tree = dict(record.config)
+    tree = record.located()
     run = dict(tree["run"])
     remote = dict(run["remote"])
     remote["options"] = {name: value for name, value in remote["options"].items() if value != "(not shown)"}

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pipeline.begin import remote_settings
 from pipeline.contract import contamination
 from pipeline.contract.errors import TokenmillError
 from pipeline.contract.manifest import sha256_file
@@ -19,10 +20,8 @@ from pipeline.contract.run import Publication, RunRecord
 from pipeline.contract.shards import ShardSet, open_shards
 from pipeline.engine.ledger import FileEntry, Ledger, add_counts, committed_files
 from pipeline.flow import add_up, read_commits
-from pipeline.sources import read_at
+from pipeline.sources.again import InputsAgain, UnreachableInput
 from pipeline.sources.charset import codec_name
-from pipeline.sources.record import Record
-from pipeline.sources.rows import Columns
 from pipeline.steps import index, s3_line_dedup, s3_substring_dedup
 from pipeline.steps.tables import EMPTY_PART
 from pipeline.trace import COPIES
@@ -212,19 +211,19 @@ def _copies(out: Path, record: RunRecord, sample: int) -> tuple[str, list[str]]:
     problems = [f"{row['id']} is called a copy of {row['detail']}, which did not go on"
                 for row in copies if row["detail"] not in originals]  # fmt: skip
     pairs = [(row, originals[row["detail"]]) for row in copies if row["detail"] in originals]
+    inputs, compared = InputsAgain(record, remote_settings(record)), 0
     for copy, original in random.Random(record.fingerprint).sample(pairs, min(sample, len(pairs))):
-        one, other = (_record_at(row, record) for row in (copy, original))
+        try:
+            one, other = (inputs.at(row["warc_path"], row["warc_offset"], row["id"]) for row in (copy, original))
+        except UnreachableInput:
+            continue
+        compared += 1
         if (one.body, codec_name(one.charset)) != (other.body, codec_name(other.charset)):
             problems.append(f"{copy['warc_path']} at {copy['warc_offset']}: not the bytes of {original['id']}")
     lost = {row["id"] for row in found[2]}
     of_lost = sum(row["detail"] in lost for row in copies)
-    return f"{len(copies)} copies, {of_lost} of them of quarantined pages; {min(sample, len(pairs))} compared", problems
-
-
-def _record_at(row: dict[str, object], record: RunRecord) -> Record:
-    given = record.config.get("input", {})
-    place = str(row["warc_path"]), int(str(row["warc_offset"]))
-    return read_at(*place, id=str(row["id"]), format=given.get("format", "auto"))
+    looked_at = f"{len(copies)} copies, {of_lost} of them of quarantined pages; {compared} compared{inputs.note()}"
+    return looked_at, problems
 
 
 def _hash(row: dict[str, object]) -> int:
@@ -278,18 +277,20 @@ def _shard_documents(out: Path, _: RunRecord, __: int) -> tuple[str, list[str]]:
 def _pointers(out: Path, record: RunRecord, sample: int) -> tuple[str, list[str]]:
     table = _read(out / "documents", ["id", "url", "warc_path", "warc_offset"])
     chosen = sorted(random.Random(record.fingerprint).sample(range(len(table)), min(sample, len(table))))
-    given = record.config.get("input", {})
-    kind, columns = given.get("format", "auto"), Columns(**given.get("columns", {}))
-    problems = []
+    inputs, problems, read = InputsAgain(record, remote_settings(record)), [], 0
     for row in table.take(pa.array(chosen, pa.int64())).to_pylist():
         try:
-            found = read_at(row["warc_path"], row["warc_offset"], id=row["id"], format=kind, columns=columns)
+            found = inputs.at(row["warc_path"], row["warc_offset"], row["id"])
+            read += 1
+        except UnreachableInput:
+            continue
         except TokenmillError as error:
+            read += 1
             problems.append(f"{row['warc_path']} at {row['warc_offset']}: {error}")
             continue
         if (found.id, found.url) != (row["id"], row["url"]):
             problems.append(f"{row['warc_path']} at {row['warc_offset']}: holds {found.url}, not {row['url']}")
-    return f"{len(chosen)} documents read again", problems
+    return f"{read} documents read again{inputs.note()}", problems
 
 
 def _contamination(out: Path, _: RunRecord, __: int) -> tuple[str, list[str]]:
@@ -344,17 +345,18 @@ def _sum_of_signal(out: Path, stage: str, name: str) -> int:
     return total
 
 
-def _earlier(out: Path, _: RunRecord, __: int) -> tuple[str, list[str]]:
+def _earlier(out: Path, record: RunRecord, _: int) -> tuple[str, list[str]]:
     """The documents of earlier runs that `dropped` names (`dedup.against`), looked up where those runs still are."""
     rows = [row for row in _read(out / "dropped", ["detail", "match_run", "match_url"]).to_pylist() if row["match_run"]]
     problems, gone = [], []
     for run in sorted({row["match_run"] for row in rows}):
-        if not (Path(run) / "run.json").is_file():
+        place = record.earlier_run(run)
+        if place is None:
             gone.append(run)
             continue
         wanted = {row["detail"]: row["match_url"] for row in rows if row["match_run"] == run}
         for folder in PUBLISHED[:2]:  # what `remove` took out of a run later stands in `dropped`
-            for path in sorted((Path(run) / folder).glob("part-*.parquet")):
+            for path in sorted((place / folder).glob("part-*.parquet")):
                 for row in pq.read_table(path, columns=["id", "url"]).to_pylist():
                     if wanted.get(row["id"], "") == row["url"]:
                         del wanted[row["id"]]

@@ -18,9 +18,12 @@ PUBLISHED = "published.json"
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class InputFile:
-    """One input, as given."""
+    """One input."""
 
     path: str
+    """As given: the tables keep this one, so that their bytes do not depend on where the build was run."""
+    absolute: str | None = None
+    """Where a local file was; None for a remote one."""
     bytes: int | None = None
     """Size; None where a server does not tell."""
     sha256: str | None = None
@@ -96,6 +99,8 @@ class RunRecord:
     files: Mapping[str, str]
     """Files that the config names (tokenizer, lists, benchmarks) -> SHA-256."""
     state: State
+    places: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Files and earlier runs that the config names, as given -> absolute path; no part of the fingerprint."""
     sources: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
     """Code of the stages that are not tokenmill's: dotted name -> file -> SHA-256."""
     totals: Totals = Totals()
@@ -128,8 +133,34 @@ class RunRecord:
         sealed = dataclasses.replace(self, sealed={name: sha256_file(out / name) for name in paths}, check=None)
         write_json(out / "run.json", dataclasses.asdict(dataclasses.replace(sealed, check=sealed.checksum())))
 
+    def located(self) -> dict[str, Any]:
+        """The config with the files it names by their absolute paths, where they still are: the working directory of
+        whoever looks at a run is not that of the build."""
+        return {key: tree if key in ("input", "run") else _located(tree, self.places)
+                for key, tree in self.config.items()}  # fmt: skip
+
+    def earlier_run(self, name: str) -> Path | None:
+        """The folder of an earlier run that the config names (`dedup.against`); None where it is gone."""
+        place = Path(self.places.get(name, name))
+        if (place / "run.json").is_file():
+            return place
+        # Moved together with this one, perhaps: what has the same name here must be the same run.
+        folder = Path(name)
+        is_there = (folder / "run.json").is_file() and RunRecord.read(folder).fingerprint == self.files.get(name)
+        return folder if is_there else None
+
     def checksum(self) -> str:
         """What `check` should be."""
         tree = {**dataclasses.asdict(self), "check": None}
         text = json.dumps(tree, sort_keys=True, separators=(",", ":"))
         return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+
+def _located(tree: Any, places: Mapping[str, str]) -> Any:
+    if isinstance(tree, Mapping):
+        return {key: _located(value, places) for key, value in tree.items()}
+    if isinstance(tree, list):
+        return [_located(value, places) for value in tree]
+    # A word such as `auto` is no path, even where the folder of the build had a file of that name.
+    is_path = isinstance(tree, str) and tree in places and ("/" in tree or "." in tree)
+    return places[tree] if is_path and Path(places[tree]).exists() else tree

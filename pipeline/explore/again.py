@@ -13,12 +13,13 @@ from typing import Any
 import pipeline.stages
 from pipeline.contract.config import build
 from pipeline.contract.errors import TokenmillError
-from pipeline.contract.run import RunRecord
+from pipeline.contract.run import InputFile, RunRecord
 from pipeline.document import Document, Drop, QualityStage, Stage, prepare
 from pipeline.engine.isolation import Begin, guarded
 from pipeline.engine.settings import PageLimits
 from pipeline.explore.asked import PageError
 from pipeline.sources import read_at
+from pipeline.sources.again import place_of
 from pipeline.sources.record import Record
 from pipeline.sources.rows import Columns
 from pipeline.sources.screen import Screen
@@ -53,6 +54,7 @@ class Again:
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Task:
     where: Mapping[str, Any]
+    file: InputFile
     input: Mapping[str, Any]
     screen: Mapping[str, Any]
     stages: tuple[Mapping[str, Any], ...]
@@ -64,11 +66,12 @@ def again(record: RunRecord, row: Mapping[str, Any]) -> Again:
     Raises:
         PageError: 503: another page is being read; 404: the row points at no input of the run.
     """
-    if row["warc_path"] not in {given.path for given in record.inputs}:
+    given = next((item for item in record.inputs if item.path == row["warc_path"]), None)
+    if given is None:
         raise PageError(404, "the record's file is not among the inputs of this run, so it is not opened")
-    config = record.config
+    config = record.located()
     stages = tuple(_parts_of([*config.get("extract", ()), *config.get("filter", ())]))
-    task = _Task(dict(row), dict(config.get("input") or {}), dict(config.get("screen") or {}), stages)
+    task = _Task(dict(row), given, dict(config.get("input") or {}), dict(config.get("screen") or {}), stages)
     if not _one_at_a_time.acquire(timeout=5):
         raise PageError(503, "another page is being read just now; try again")
     try:
@@ -151,7 +154,7 @@ def _record(task: _Task) -> Record:
     where, given = task.where, task.input
     columns = build(Columns, given.get("columns") or {}, "run.json: input.columns")
     return read_at(where["warc_path"], where["warc_offset"], id=where["id"], format=given.get("format", "auto"),
-                   dump=given.get("dump", ""), columns=columns)  # fmt: skip
+                   dump=given.get("dump", ""), columns=columns, place=place_of(task.file))  # fmt: skip
 
 
 def _parts_of(entries: Any) -> Iterator[Mapping[str, Any]]:

@@ -1,7 +1,7 @@
 """Any source as Records: archives, and rows of documents."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 from pipeline.contract.errors import InputError
 from pipeline.sources.record import Gap, Record
@@ -50,6 +50,7 @@ def read_records(
     columns: Columns = DEFAULT_COLUMNS,
     max_body: int = MAX_BODY,
     settings: RemoteSettings = DEFAULTS,
+    place: str | None = None,
 ) -> Iterator[Record | Gap]:
     """The records of a file in their order, and gaps for bytes that are none.
 
@@ -62,6 +63,7 @@ def read_records(
         columns: which column of a row is what.
         max_body: bytes of a page kept.
         settings: of remote files.
+        place: where the file is opened, if not at `path`, by which it goes in all that is said of it.
 
     Raises:
         InputError: the file is missing, cannot be read or is no such file (a parquet file that is damaged, a table
@@ -69,10 +71,11 @@ def read_records(
     """
     kind = format_of(path, format)
     if kind == "parquet":
-        return read_parquet(path, start=start, dump=dump, columns=columns, settings=settings)
+        return read_parquet(path, start=start, dump=dump, columns=columns, settings=settings, place=place)
     if kind == "jsonl":
-        return read_jsonl(path, start=start, dump=dump, columns=columns, max_line=max_body, settings=settings)
-    return read_warc(path, start=start, dump=dump, max_body=max_body, settings=settings)
+        return read_jsonl(path, start=start, dump=dump, columns=columns, max_line=max_body, settings=settings,
+                          place=place)  # fmt: skip
+    return read_warc(path, start=start, dump=dump, max_body=max_body, settings=settings, place=place)
 
 
 def read_at(
@@ -84,13 +87,17 @@ def read_at(
     dump: str = "",
     columns: Columns = DEFAULT_COLUMNS,
     settings: RemoteSettings = DEFAULTS,
+    place: str | None = None,
 ) -> Record:
     """The record that a pointer names: the one at `offset`, and called `id` where several share it.
+
+    `place` is where the file is opened, if not at `path`.
 
     Raises:
         InputError: the file cannot be read, or holds no such record.
     """
-    for item in read_records(path, start=offset, format=format, dump=dump, columns=columns, settings=settings):
+    options: dict[str, Any] = {"format": format, "dump": dump, "columns": columns, "settings": settings}
+    for item in read_records(path, start=offset, place=place, **options):
         if item.warc_offset > offset:
             break
         if isinstance(item, Record) and item.warc_offset == offset and id in (None, item.id):

@@ -95,6 +95,7 @@ def read_parquet(
     dump: str = "",
     columns: Columns = DEFAULT_COLUMNS,
     settings: RemoteSettings = DEFAULTS,
+    place: str | None = None,
 ) -> Iterator[Record | Gap]:
     """The rows of a parquet file from row `start` on; row groups before it are not read.
 
@@ -103,7 +104,7 @@ def read_parquet(
     Raises:
         InputError: the file is missing, is not parquet, or has no text column.
     """
-    with open_read(path, settings) as source:
+    with open_read(place or path, settings) as source:
         try:
             table = pq.ParquetFile(pa.PythonFile(source, mode="r"))
             schema = table.schema_arrow
@@ -175,6 +176,7 @@ def read_jsonl(
     columns: Columns = DEFAULT_COLUMNS,
     max_line: int = 1 << 26,
     settings: RemoteSettings = DEFAULTS,
+    place: str | None = None,
 ) -> Iterator[Record]:
     """The lines of a jsonl file (plain, gzip or zstd), numbered from 0, from line `start` on.
 
@@ -187,7 +189,7 @@ def read_jsonl(
     rows = _Rows(path, dump or dump_of(path), columns)
     keys: set[str] = set()
     texts = objects = 0
-    with open_read(path, settings) as source:
+    with open_read(place or path, settings) as source:
         try:
             for number, line, fault in numbered_lines(source, max_line):
                 if number < start or not (line.strip() or fault):

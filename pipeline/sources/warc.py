@@ -38,8 +38,9 @@ _DECODED_STEP = 1 << 16  # GzipReader decodes in such steps, which end where a m
 
 
 def read_warc(
-    path: str, *, start: int = 0, dump: str = "", max_body: int = MAX_BODY, settings: RemoteSettings = DEFAULTS
-) -> Iterator[Record | Gap]:
+    path: str, *, start: int = 0, dump: str = "", max_body: int = MAX_BODY, settings: RemoteSettings = DEFAULTS,
+    place: str | None = None,
+) -> Iterator[Record | Gap]:  # fmt: skip
     """Everything in a WARC file from byte offset `start` on (0, or a `warc_offset` met before).
 
     gzip, zstd and no compression are told by the first bytes, ARC by its first record. Memory is bounded by a few
@@ -52,11 +53,12 @@ def read_warc(
         dump: the crawl's name; found in the path (`CC-MAIN-2024-10`) where it is not given.
         max_body: bytes of a payload kept.
         settings: of remote files.
+        place: where the file is opened, if not at `path`.
 
     Raises:
         InputError: the file is missing or cannot be read.
     """
-    with open_read(path, settings) as source:
+    with open_read(place or path, settings) as source:
         try:
             archive = open_archive(source, path)
             dump = dump or dump_of(path)

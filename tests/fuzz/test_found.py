@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 from warc_pages import Page, article, warc_member
 
+from pipeline.begin import remote_settings
 from pipeline.cli import app
 from pipeline.config import load_config
 from pipeline.contract.errors import ConfigError, InputError, IntegrityError, UserError
@@ -19,7 +20,6 @@ from pipeline.contract.run import RunRecord
 from pipeline.contract.tables import read_batches, read_table
 from pipeline.contract.yaml_text import read_yaml
 from pipeline.engine.ledger import Ledger
-from pipeline.publish import remote_settings
 from pipeline.sources.crawl_url import find_links, parse_url
 from pipeline.sources.read import read_records
 from pipeline.sources.record import Gap, Record

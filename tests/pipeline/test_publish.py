@@ -11,11 +11,12 @@ pytest.importorskip("s3fs")
 
 from s3_server import s3_server
 
+from pipeline.begin import remote_settings
 from pipeline.config import load_config
 from pipeline.contract.errors import IntegrityError, UserError
 from pipeline.contract.run import RunRecord
 from pipeline.flow import build
-from pipeline.publish import publish, remote_settings
+from pipeline.publish import publish
 from pipeline.storage.files import exists, list_files, read_bytes, write_atomic
 from pipeline.storage.remote import RemoteSettings
 from pipeline.verify import verify
