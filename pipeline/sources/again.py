@@ -30,13 +30,14 @@ def place_of(given: InputFile, settings: RemoteSettings = DEFAULTS) -> str:
         UnreachableInput: there is nothing to read.
     """
     place = given.path if is_remote(given.path) else given.absolute or given.path
-    if not is_remote(place) and not Path(place).exists() and _same_size(given):
-        place = given.path
     few = dataclasses.replace(settings, attempts=min(settings.attempts, _MOST_ATTEMPTS))
     try:
+        if not is_remote(place) and not Path(place).exists() and _same_size(given):
+            place = given.path
         open_read(place, few).close()
-    except InputError as error:
-        reason = error.problem if place == given.path else f"{place} {error.problem}"
+    except (InputError, OSError) as error:  # OSError: a folder on the way may not be entered
+        problem = error.problem if isinstance(error, InputError) else str(error.strerror or error)
+        reason = problem if place == given.path else f"{place} {problem}"
         raise UnreachableInput(given.path, f"cannot be reached ({reason})") from error
     return place
 

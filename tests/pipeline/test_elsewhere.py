@@ -16,10 +16,11 @@ from warc_pages import Page, article, warc_member, write_warc
 from pipeline.cli import app
 from pipeline.clusters import find_clusters
 from pipeline.config import load_config
-from pipeline.contract.run import RunRecord
+from pipeline.contract.run import InputFile, RunRecord
 from pipeline.explore.again import again
 from pipeline.flow import build
 from pipeline.replay import replay
+from pipeline.sources.again import UnreachableInput, place_of
 from pipeline.verify import Check, verify
 
 QUESTION = "A miller grinds seven sacks of wheat before noon and twelve more after it, how many sacks?"
@@ -151,6 +152,19 @@ def test_inputs_that_are_gone_are_a_note(moved, tmp_path, monkeypatch):
     replayed = CliRunner().invoke(app, ["replay", str(moved / "out")])
     assert replayed.exit_code == 0
     assert replayed.output.splitlines()[-1] == "1 pages tried again, 0 passed, 1 whose input cannot be reached"
+
+
+@pytest.mark.parametrize(
+    ("absolute", "reason"),
+    [
+        ("/none/a.warc.gz", "/none/a.warc.gz does not exist"),
+        ("/tmp", "/tmp cannot be read: Is a directory"),
+        (f"/{'x' * 300}/a.warc.gz", "File name too long"),
+    ],
+)
+def test_why_an_input_cannot_be_reached(absolute, reason):
+    with pytest.raises(UnreachableInput, match=f"cannot be reached .*{reason}"):
+        place_of(InputFile(path="a.warc.gz", absolute=absolute))
 
 
 def test_an_input_that_is_there_and_another_fails(made, tmp_path, monkeypatch):
