@@ -219,8 +219,9 @@ def remove(
     url_file: Annotated[Path | None, typer.Option(help="Take these addresses out, one a line.")] = None,
 ) -> None:
     """Copy a run without some pages, tokens included."""
-    from pipeline.remove import Takedown, read_urls
+    from pipeline.remove import Takedown, no_document_of, read_urls
     from pipeline.remove import remove as take_out
+    from pipeline.report.printable import printable
 
     if not domain and url_file is None:
         raise UserError("remove", "nothing to remove", mend="give --domain or --url-file")
@@ -230,6 +231,8 @@ def remove(
     done = take_out(out, output, Takedown(domains, read_urls(url_file) if url_file else frozenset()))
     _out.print(f"{done.documents:,} documents and {done.tokens:,} tokens taken out, {done.shards_rewritten} of "
                f"{done.shards} shards written anew: {output}", highlight=False, soft_wrap=True)  # fmt: skip
+    if done.unmatched:
+        _out.print(printable(no_document_of(done.unmatched)), markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()

@@ -6,7 +6,7 @@ The copy is a run folder like any other: `verify` holds on it, the removed docum
 
 import dataclasses
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ from pipeline.storage.files import write_table
 from pipeline.trace import in_domain
 
 STAGE = "takedown"
+_MOST_SHOWN = 20
 _COPIED = ("dropped", "quarantine", "steps")
 
 
@@ -56,6 +57,10 @@ class Takedown:
         domain = next((domain for domain in sorted(self.domains) if in_domain(url, domain)), None)
         return Drop("domain", detail=domain) if domain else None
 
+    def names(self) -> list[str]:
+        """What is looked for."""
+        return [*sorted(self.domains), *sorted(self.urls)]
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Removed:
@@ -65,6 +70,8 @@ class Removed:
     tokens: int
     shards_rewritten: int
     shards: int
+    unmatched: tuple[str, ...]
+    """Domains and URLs that no document is of."""
 
 
 def read_urls(path: Path) -> frozenset[str]:
@@ -88,7 +95,7 @@ def remove(out: Path, target: Path, takedown: Takedown) -> Removed:
 
     Raises:
         ConfigError: `target` exists already, or lies in `out`.
-        InputError: `out` is no finished run folder.
+        InputError: `out` is no finished run folder, or no document of it is one of the pages.
         IntegrityError: a folder of it is missing.
     """
     record = RunRecord.read(out)
@@ -101,6 +108,10 @@ def remove(out: Path, target: Path, takedown: Takedown) -> Removed:
     missing = next((folder for folder in _COPIED if not (out / folder).is_dir()), None)
     if missing:
         raise IntegrityError(f"{out}: its folder {missing} is missing; `tokenmill verify` tells all that is damaged")
+    unmatched = _unmatched(out, takedown)
+    if len(unmatched) == len(takedown.names()):
+        mend = "`tokenmill trace OUT --domain D` or `--url U` tells what became of a page"
+        raise InputError(str(out), no_document_of(unmatched), mend=mend)
     work = target.with_name(f".{target.name}.partial")
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
@@ -110,10 +121,26 @@ def remove(out: Path, target: Path, takedown: Takedown) -> Removed:
     contamination.take_out(out, work, gone)
     before = open_shards(out)
     rewritten = _rewrite_shards(before, work, gone)
-    removed = Removed(len(gone), record.totals.tokens - _tokens(work), rewritten, len(before.shards))
+    removed = Removed(len(gone), record.totals.tokens - _tokens(work), rewritten, len(before.shards), unmatched)
     _describe(record, work, takedown)
     work.rename(target)
     return removed
+
+
+def no_document_of(names: Sequence[str]) -> str:
+    """For people: domains and URLs that no document is of."""
+    more = [f"{len(names) - _MOST_SHOWN} more"] if len(names) > _MOST_SHOWN else []
+    return f"no document is of {', '.join([*names[:_MOST_SHOWN], *more])}"
+
+
+def _unmatched(out: Path, takedown: Takedown) -> tuple[str, ...]:
+    urls, domains = set(takedown.urls), set(takedown.domains)
+    for commit in Ledger(out, s4_tokenize.STEP).committed().values():
+        entry = commit.file(s4_tokenize.FOLDER)
+        for url in read_table(out / entry.path, columns=["url"])["url"].to_pylist() if entry else ():
+            urls.discard(url)
+            domains -= {domain for domain in domains if in_domain(url, domain)}
+    return tuple(name for name in takedown.names() if name in urls or name in domains)
 
 
 def _only_commits(folder: str, names: list[str]) -> list[str]:

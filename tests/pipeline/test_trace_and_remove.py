@@ -4,8 +4,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 from warc_pages import Page, article, write_warc
 
+from pipeline.cli import app
 from pipeline.config import load_config
 from pipeline.contract.errors import ConfigError, InputError, IntegrityError
 from pipeline.contract.run import RunRecord
@@ -136,3 +138,23 @@ def test_url_files(tmp_path):
         read_urls(tmp_path / "empty")
     with pytest.raises(InputError, match="cannot be read"):
         read_urls(tmp_path / "missing")
+
+
+def test_a_removal_that_finds_nothing_is_refused_and_writes_nothing(out, tmp_path):
+    (tmp_path / "urls.txt").write_text("https://a.example/none\nhttps://a.example/gone\n")
+    asked = ["--domain", "not-there.com", "--domain", "example.org", "--url-file", str(tmp_path / "urls.txt")]
+    with pytest.raises(InputError) as error:
+        CliRunner().invoke(app, ["remove", str(out), "--output", str(tmp_path / "t"), *asked], catch_exceptions=False)
+    assert str(error.value) == (
+        f"{out}: no document is of example.org, not-there.com, https://a.example/gone, https://a.example/none\n"
+        "  `tokenmill trace OUT --domain D` or `--url U` tells what became of a page"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["urls.txt"]
+
+
+def test_a_removal_says_what_it_did_not_find(out, tmp_path):
+    asked = ["--domain", "b.example", "--domain", "www.b.example", "--domain", "not-there.com"]
+    done = CliRunner().invoke(app, ["remove", str(out), "--output", str(tmp_path / "t"), *asked])
+    assert done.exit_code == 0
+    assert "6 documents" in done.output
+    assert done.output.splitlines()[-1] == "no document is of not-there.com"
