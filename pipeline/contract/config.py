@@ -88,7 +88,8 @@ def differences(old: Any, new: Any, path: str = "") -> list[str]:
     """Every key whose value differs between two resolved configs, as `path: old -> new`."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         keys = [*old, *(key for key in new if key not in old)]
-        return [line for key in keys for line in differences(old.get(key), new.get(key), f"{path}.{key}".lstrip("."))]
+        places = {key: f"{path}.{key}" if path else key for key in keys}
+        return [line for key in keys for line in differences(old.get(key), new.get(key), places[key])]
     if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         pairs = zip(old, new, strict=True)
         return [line for i, (a, b) in enumerate(pairs) for line in differences(a, b, f"{path}[{i}]")]

@@ -173,6 +173,11 @@ def test_differences_name_the_path():
     assert differences(old, new) == ["a.b: 1 -> 2", "a.c[1]: 2 -> 3", "d: 1 -> null", "e: null -> 1"]
 
 
+def test_differences_name_a_file_as_it_was_given():
+    assert differences({"../a.json": "1"}, {"../a.json": "2"}) == ['../a.json: "1" -> "2"']
+    assert differences({".hidden": {"x": 1}}, {".hidden": {"x": 2}}) == [".hidden.x: 1 -> 2"]
+
+
 def test_schema_describes_fields_and_forbids_others():
     schema = json_schema(Outer, VARIANTS)
     assert schema["required"] == ["path"]
