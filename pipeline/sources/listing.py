@@ -136,10 +136,8 @@ def _matches(path: str, format: str, settings: RemoteSettings, output: str | Non
         raise InputError("input.paths", "an empty path", mend="give a file, a folder or a glob")
     found = list_files(path, settings)
     in_folder = len(found) != 1 or found[0].path != path
-    if output is not None and in_folder and not is_remote(path):
-        # A run folder among its inputs would read itself when it is resumed. Named outright, it is what was asked for.
-        inside = Path(output).absolute()
-        found = [item for item in found if inside not in Path(item.path).absolute().parents]
+    if output is not None and found and in_folder and not is_remote(path):
+        found = _outside(path, found, output)
     if in_folder and not is_remote(path):
         found = _once_each(found)
     listed = len(found)
@@ -148,6 +146,19 @@ def _matches(path: str, format: str, settings: RemoteSettings, output: str | Non
     if not found:
         raise _nothing_found(path, listed)
     return found
+
+
+def _outside(path: str, found: list[FileStat], output: str) -> list[FileStat]:
+    """Those of the files that a folder or glob found that are not in the run folder.
+
+    A run folder among its inputs would read itself when it is resumed. Named outright, a file is what was asked for.
+    """
+    real, out = functools.cache(os.path.realpath), Path(output).resolve()
+    outside = [item for item in found if not Path(real(Path(item.path).parent)).is_relative_to(out)]
+    if not outside:
+        problem = f"every file it names lies in the run folder {output}, and nothing in that is an input of its own run"
+        raise InputError(path, problem, mend="give an --output outside of what is read")
+    return outside
 
 
 def _once_each(found: list[FileStat]) -> list[FileStat]:

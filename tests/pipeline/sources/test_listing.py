@@ -201,3 +201,29 @@ def test_a_run_folder_among_its_inputs_is_no_input_of_its_own(tmp_path):
     assert [item.path for item in expand([str(tmp_path)], output=str(tmp_path / "out"))] == wanted
     assert [item.path for item in expand([f"{tmp_path}/**/*.*"], output=str(tmp_path / "out"))] == wanted
     assert len(expand([str(tmp_path)], output=str(tmp_path / "elsewhere"))) == 3
+
+
+@pytest.mark.parametrize(
+    ("given", "output"),
+    [
+        ("in", "in"), ("in/*.warc", "in"), ("in", "in/../in"), ("in", "."), ("link", "in"), ("in", "link"),
+        ("in/a", "in"),
+    ],
+)  # fmt: skip
+def test_an_output_that_is_or_holds_the_input_is_called_that(tmp_path, monkeypatch, given, output):
+    files(tmp_path, "in/a/x.warc", "in/x.warc")
+    (tmp_path / "link").symlink_to(tmp_path / "in")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError) as error:
+        expand([given], output=output)
+    problem = f"every file it names lies in the run folder {output}, and nothing in that is an input of its own run"
+    assert (error.value.place, error.value.problem) == (given, problem)
+    assert error.value.mend == "give an --output outside of what is read"
+
+
+def test_a_run_folder_in_its_input_folder_is_left_out_through_links_too(tmp_path):
+    files(tmp_path, "in/x.warc", "in/out/y.warc")
+    (tmp_path / "link").symlink_to(tmp_path / "in")
+    for given, output in (("in", "in/out"), ("link", "in/out"), ("in", "link/out")):
+        found = expand([f"{tmp_path}/{given}"], output=f"{tmp_path}/{output}")
+        assert [item.path for item in found] == [f"{tmp_path}/{given}/x.warc"]
