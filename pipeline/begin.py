@@ -5,7 +5,8 @@ import dataclasses
 import datetime
 import importlib.metadata
 import platform
-from collections.abc import Collection, Mapping, Sequence
+import shlex
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from pipeline.contract.run import InputFile, RunRecord
 from pipeline.languages import language_warnings
 from pipeline.sources.listing import Input
 from pipeline.stages._own import own_names, sources
+from pipeline.storage.files import is_remote
 from pipeline.storage.remote import RemoteSettings
 
 # Another version of one of these may turn the same page into another text, or the same text into other ids.
@@ -27,7 +29,14 @@ _MOST_SHOWN = 12
 _PUBLIC_OPTIONS = ("anon", "requester_pays", "region")
 
 
-def begin(config: PipelineConfig, out: Path, inputs: Sequence[Input], known: Sequence[InputFile] = ()) -> RunRecord:
+def begin(
+    config: PipelineConfig,
+    out: Path,
+    inputs: Sequence[Input],
+    known: Sequence[InputFile] = (),
+    *,
+    can_reuse: Callable[[Path, RunRecord, RunRecord], bool],
+) -> RunRecord:
     """The record of this run, not yet written: a new folder's, or an existing folder's if it is the same run.
 
     Args:
@@ -35,20 +44,29 @@ def begin(config: PipelineConfig, out: Path, inputs: Sequence[Input], known: Seq
         out: the run folder.
         inputs: what is read.
         known: inputs of an earlier run, which are not read again to find their SHA-256 if they are unchanged.
+        can_reuse: whether a new run could take over some of what is in the folder, by its record and the new one.
 
     Raises:
         ConfigError: the folder holds something else; the message names what changed.
     """
     old = RunRecord.read(out) if (out / "run.json").is_file() else None
     if old is None and out.is_dir() and any(path.name not in {".lock", "logs"} for path in out.iterdir()):
-        raise ConfigError(str(out), "exists and is no run folder", mend="give another --output, or empty it")
+        raise _no_run_folder(out, inputs)
     new = _identify(config, inputs, old.inputs if old else known)
     if old is not None:
-        _refuse_changes(out, old, new)
+        _refuse_changes(out, old, new, can_reuse)
         if old.state == "done":
             return old
         new = dataclasses.replace(new, started=old.started)
     return new
+
+
+def _no_run_folder(out: Path, inputs: Sequence[Input]) -> ConfigError:
+    local = (item.path for item in inputs if not is_remote(item.path))
+    held = next((path for path in local if Path(path).resolve().is_relative_to(out.resolve())), None)
+    if held is not None:
+        return ConfigError(str(out), f"holds the input {held}, and is no run folder", mend="give another --output")
+    return ConfigError(str(out), "exists and is no run folder", mend="give another --output, or empty it")
 
 
 def now() -> str:
@@ -135,7 +153,9 @@ def _absolute(path: str) -> str:
     return str(place.parent.resolve() / place.name)
 
 
-def _refuse_changes(out: Path, old: RunRecord, new: RunRecord) -> None:
+def _refuse_changes(
+    out: Path, old: RunRecord, new: RunRecord, can_reuse: Callable[[Path, RunRecord, RunRecord], bool]
+) -> None:
     if old.fingerprint == new.fingerprint:
         return
     changes = [
@@ -149,6 +169,8 @@ def _refuse_changes(out: Path, old: RunRecord, new: RunRecord) -> None:
         changes[:_MOST_SHOWN] + ([f"... {len(changes) - _MOST_SHOWN} more"] if len(changes) > _MOST_SHOWN else [])
     )
     mend = "give another --output for the new run, or undo the change to go on with this one"
+    if can_reuse(out, old, new):
+        mend += f"; `--reuse {shlex.quote(str(out))} --output NEW` takes over the steps that do not change"
     raise ConfigError(str(out), f"holds a run with another config or input; what changed:\n  {shown}", mend=mend)
 
 

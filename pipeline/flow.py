@@ -38,7 +38,7 @@ from pipeline.engine.mending import UnreadableFile, forget_damaged
 from pipeline.engine.progress import open_progress
 from pipeline.engine.runner import open_runner
 from pipeline.report import write_report
-from pipeline.reuse import plan_reuse, take_over
+from pipeline.reuse import can_reuse, plan_reuse, take_over
 from pipeline.sources.listing import Input, expand
 from pipeline.steps import (
     contamination,
@@ -79,7 +79,8 @@ def build(config: PipelineConfig, *, quiet: bool = False, warn: bool = True, reu
     """
     out, inputs = _check(config)
     with _only_one(out):
-        record = begin(config, out, inputs, RunRecord.read(reuse).inputs if reuse else ())
+        known = RunRecord.read(reuse).inputs if reuse else ()
+        record = begin(config, out, inputs, known, can_reuse=can_reuse)
         if record.state == "done":
             return record
         for line in record.warnings if warn else ():

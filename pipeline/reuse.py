@@ -140,6 +140,12 @@ def _refusal(source: Path, changes: Sequence[str]) -> ConfigError:
     return ConfigError(f"--reuse {source}", problem, mend="build without --reuse")
 
 
+def can_reuse(source: Path, old: RunRecord, new: RunRecord) -> bool:
+    """Whether at least the first step of the run folder `source` could be taken over."""
+    step, sections = next(iter(SECTIONS.items()))
+    return not (_changes(step, sections, old, new) or _missing(source, step))
+
+
 def take_over(plan: Plan, out: Path) -> dict[str, int]:
     """Link what the plan names into `out` and commit it there: ledger -> tasks taken over; done ones are left alone."""
     return {name: _take_over(plan.source, out, name, keys) for name, keys in plan.ledgers.items()}

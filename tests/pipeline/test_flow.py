@@ -3,6 +3,7 @@
 import contextlib
 import filecmp
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -222,6 +223,15 @@ def test_another_config_is_refused_by_name(crawl, local):
     with pytest.raises(ConfigError) as caught:
         run(crawl, local, overrides=["filter.gopher_quality.min_words=30"], local=True)
     assert "filter[0].gopher_quality.min_words: 50 -> 30" in str(caught.value)
+
+
+def test_a_folder_that_holds_the_named_input_is_no_output(crawl, tmp_path):
+    shutil.copy(crawl / "crawl-0.warc.gz", tmp_path / "a.warc.gz")
+    config = load_config(crawl / "build.yaml", inputs=[f"{tmp_path}/a.warc.gz"], output=str(tmp_path), local=True)
+    with pytest.raises(ConfigError) as error:
+        build(config, quiet=True)
+    assert error.value.problem == f"holds the input {tmp_path}/a.warc.gz, and is no run folder"
+    assert error.value.mend == "give another --output"
 
 
 def test_how_it_is_run_may_change(crawl, local):

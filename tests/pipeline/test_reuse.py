@@ -219,3 +219,19 @@ def test_neither_itself_nor_anything_else_can_be_reused(crawl, old, tmp_path):
     with pytest.raises(InputError, match="is not a run folder"):
         run(crawl, tmp_path / "new", reuse=tmp_path)
     assert run(crawl, old, reuse=old).state == "done"  # there is nothing left to do
+
+
+def test_a_changed_config_in_an_old_folder_is_refused_with_what_would_help(crawl, old, tmp_path):
+    def refused(*overrides: str, out: Path = old) -> str:
+        with pytest.raises(ConfigError, match="holds a run with another config or input") as error:
+            run(crawl, out, *overrides)
+        return str(error.value.mend)
+
+    assert f"`--reuse {old} --output NEW`" in refused(SHORTER)
+    assert "--reuse" not in refused("extract=[main_text]")
+    spaced = tmp_path / "an old run"
+    run(crawl, spaced, "run.keep_steps=false")
+    assert "--reuse" not in refused(SHORTER, out=spaced)  # what could be taken over is gone
+    (spaced / "steps").rename(tmp_path / "gone")
+    (spaced / "steps").symlink_to(old / "steps")
+    assert f"`--reuse '{spaced}' --output NEW`" in refused(SHORTER, out=spaced)
