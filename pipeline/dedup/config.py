@@ -110,7 +110,8 @@ class DedupConfig:
     minhash: MinHashConfig | None = MinHashConfig()
     """Join near-duplicates; null joins exact ones alone."""
     scope: Scope = "dump"
-    """Compare documents of the same dump only (FineWeb), of the same language only (FineWeb2), or all (global)."""
+    """Compare documents of the same dump only (FineWeb), of the same language only (FineWeb2), or all (global).
+    Documents without the name of a dump, or of a language, count as one of it."""
     keep: Keep = "earliest"
     """Which document of a cluster stays: `earliest` by date (those without a date come last), `longest` text in
     characters, or `{best_signal: STAGE.SIGNAL}`, the highest raw value. Ties go to the smallest id."""

@@ -25,6 +25,7 @@ MAX_PARTS = 200
 EXAMPLES = 5
 TOP_CLUSTERS, MEMBERS, PAIRS = 10, 3, 200
 _EXAMPLE_COLUMNS = ["step", "stage", "reason", "url", "value", "limit", "detail", "warc_path", "warc_offset"]
+_DOCUMENT_COLUMNS = ["url", "dump", "language", "cluster_size", "pii_counts", "token_count"]
 _LENGTH_EDGES = (0, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000)
 
 
@@ -95,6 +96,8 @@ class ReportData:
     quarantined: Sequence[Mapping[str, Any]]
     costs: Sequence[StageCost]
     samples: Sequence[Mapping[str, Any]]
+    scope: str
+    """Who was compared with whom, for people."""
     duplicates: Clusters | None
     """None for a run without dedup."""
     contamination: ContaminationReport | None
@@ -106,7 +109,7 @@ class ReportData:
 def collect(out: Path, record: RunRecord) -> ReportData:
     """Gather the report of a run that has committed its four steps."""
     commits = {step: done for step in STEPS if (done := Ledger(out, step).committed())}
-    documents, partial = _sample(out / "documents", ["url", "language", "cluster_size", "pii_counts", "token_count"])
+    documents, partial = _sample(out / "documents", _DOCUMENT_COLUMNS)
     quarantine, _ = _sample(out / "quarantine", ["url", "stage", "cause", "seconds", "warc_path", "warc_offset"])
     rows = documents.to_pylist()
     pii: collections.Counter[str] = collections.Counter()
@@ -130,6 +133,7 @@ def collect(out: Path, record: RunRecord) -> ReportData:
             *(cost for step, done in commits.items() for cost in _costs(step, done)),
         ],
         samples=_sample_texts(out / "documents"),
+        scope=_scope(record, collections.Counter(row["dump"] or "" for row in rows)),
         duplicates=_duplicates(out, record),
         contamination=collect_contamination(out, record),
         partial=partial,
@@ -214,6 +218,21 @@ def _duplicates(out: Path, record: RunRecord) -> Clusters | None:
     if not record.config.get("dedup"):
         return None
     return find_clusters(out, top=TOP_CLUSTERS, members=MEMBERS, pairs=PAIRS, most_parts=MAX_PARTS, record=record)
+
+
+def _scope(record: RunRecord, dumps: collections.Counter[str]) -> str:
+    """Who was compared with whom; `dumps`: how many documents of each were kept, those of none under ''."""
+    scope = (record.config.get("dedup") or {}).get("scope")
+    if scope == "global":
+        return "All documents were compared with each other (dedup.scope: global)."
+    if scope == "language":
+        return "Compared within one language (dedup.scope: language)."
+    within, named = "Compared within one dump (dedup.scope: dump)", len(dumps.keys() - {""})
+    if dumps[""] and not named:
+        return (f"{within}. No document has the name of one (from its path, input.dump or a column), and so all were "
+                "compared with each other, as with scope: global.")  # fmt: skip
+    unnamed = f"; the documents without the name of one ({dumps['']:,} kept) were compared with each other"
+    return f"{within}: {named:,} dump{'' if named == 1 else 's'}{unnamed if dumps[''] else ''}."
 
 
 def _histogram(lengths: Sequence[int]) -> list[tuple[str, int]]:
