@@ -122,7 +122,8 @@ Axis = RuleAxis | LanguageAxis
 def stages_of(record: RunRecord, point: Mapping[str, str], place: str, *, extract: bool) -> Stages:
     """The stages under the limits of a point; those of step 1 only if asked for."""
     sections = ("filter", "extract") if extract else ("filter",)
-    tree = {**{name: record.config[name] for name in sections},
+    located = record.located()  # files that the config names, wherever this is run from
+    tree = {**{name: located[name] for name in sections},
             "run": {"stages_path": record.config["run"].get("stages_path")}}  # fmt: skip
     config = read_config(apply_overrides(tree, [f"{key}={value}" for key, value in point.items()]), place)
     return Stages(*([(name_of(type(stage)), stage) for stage in stages] for stages in (config.extract, config.filter)))

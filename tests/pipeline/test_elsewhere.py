@@ -21,6 +21,7 @@ from pipeline.explore.again import again
 from pipeline.flow import build
 from pipeline.replay import replay
 from pipeline.sources.again import UnreachableInput, place_of
+from pipeline.sweep import sweep
 from pipeline.verify import Check, verify
 
 QUESTION = "A miller grinds seven sacks of wheat before noon and twelve more after it, how many sacks?"
@@ -28,6 +29,8 @@ CONFIG = """
 extract:
 - payload_digest: {scope: run}
 - main_text: {engine: resiliparse}
+filter:
+- gopher_quality: {min_words: 3, min_stop_words: null, min_alphabetic_words: null}
 - decontaminate: {benchmarks: [given/mill.jsonl], max_overlap: null}
 dedup: {scope: global}
 tokenize: {train_tokenizer: {vocabulary_size: 300}}
@@ -116,6 +119,7 @@ def test_everything_holds_from_elsewhere(made, tmp_path, monkeypatch):
     assert found[EARLIER].looked_at == "2 documents of earlier runs"
     [page] = replay(made / "out")
     assert (page.now.stage, page.now.outcome) == ("read", "quarantined") and page.now.cause.startswith("corrupt_member")
+    assert sweep(made / "out", ["filter.gopher_quality.min_words=3,99999"]).settings[1].documents == 0
     clusters = find_clusters(made / "out")
     assert (clusters.earlier, clusters.precision.compared) == (2, 1)
 
