@@ -77,6 +77,19 @@ def plan_reuse(source: Path, out: Path, record: RunRecord) -> Plan:
     old = RunRecord.read(source)
     if source.resolve() == out.resolve():
         raise ConfigError(f"--reuse {source}", "is the run folder itself", mend="give another --output")
+    return _plan(source, old, record)
+
+
+def can_reuse(source: Path, old: RunRecord, new: RunRecord) -> bool:
+    """Whether a run could take over anything of the run folder `source`."""
+    try:
+        _plan(source, old, new)
+    except ConfigError:
+        return False
+    return True
+
+
+def _plan(source: Path, old: RunRecord, record: RunRecord) -> Plan:
     same = _same_inputs(old, record)
     if list(same) == list(same.values()) and len(same) == len(old.inputs) == len(record.inputs):
         return _plan_steps(source, old, record)
@@ -138,12 +151,6 @@ def _refusal(source: Path, changes: Sequence[str]) -> ConfigError:
     shown = "\n  ".join(changes[:_MOST_SHOWN])
     problem = f"not even its first step can be taken over; what differs:\n  {shown}"
     return ConfigError(f"--reuse {source}", problem, mend="build without --reuse")
-
-
-def can_reuse(source: Path, old: RunRecord, new: RunRecord) -> bool:
-    """Whether at least the first step of the run folder `source` could be taken over."""
-    step, sections = next(iter(SECTIONS.items()))
-    return not (_changes(step, sections, old, new) or _missing(source, step))
 
 
 def take_over(plan: Plan, out: Path) -> dict[str, int]:

@@ -16,6 +16,7 @@ from types import FrameType
 import torch
 import torch.distributed as dist
 
+from pipeline.contract.child import environment
 from pipeline.contract.errors import ConfigError
 from training import pretrain
 from training.config import load_config
@@ -81,14 +82,9 @@ def run_processes(command: Sequence[str], nproc: int) -> int:
     group = Group()
     with handling(group.pass_on), group:
         for rank in range(nproc):
-            environment = {
-                **os.environ,
-                **common,
-                "RANK": str(rank),
-                "LOCAL_RANK": str(rank),
-                "OMP_NUM_THREADS": threads,
-            }
-            group.start([sys.executable, *command], environment)
+            own = {"RANK": str(rank), "LOCAL_RANK": str(rank), "OMP_NUM_THREADS": threads}
+            # -P: a `training` of the user's own in the current folder would hide ours.
+            group.start([sys.executable, "-P", *command], environment({**common, **own}))
         return group.wait()
 
 
