@@ -10,7 +10,7 @@ from warc_pages import Page, article, write_warc
 
 from pipeline.cli import app
 from pipeline.config import load_config
-from pipeline.contract.errors import IntegrityError, UserError
+from pipeline.contract.errors import InputError, IntegrityError, UserError
 from pipeline.flow import build
 from pipeline.publish import publish
 from pipeline.report.status import run_status
@@ -93,6 +93,13 @@ def test_a_run_that_kept_no_steps_verifies_too(folder, tmp_path, settings):
         assert notes(tmp_path / f"{steps}") == (["every file is as committed"] if indexed else [])
 
 
+def is_refused(run: Path) -> bool:
+    try:
+        return any(not check.ok for check in verify(run, sample=1))
+    except InputError:  # run.json itself
+        return True
+
+
 KINDS = ["documents/part-00000.parquet", "dropped/part-extract-00000.parquet", "quarantine/part-none.parquet",
          "tokens/00000.ds", "tokens/00000.ds.index", "tokens/00000.docs.parquet", "tokens/manifest.json",
          "tokens/tokenizer.json", "contamination/matches.parquet", "contamination/items.parquet", "report.html",
@@ -106,9 +113,9 @@ def test_a_damaged_published_run_is_found(copy, tmp_path, name):
     data = bytearray((run / name).read_bytes())
     data[len(data) // 2] ^= 4
     (run / name).write_bytes(data)
-    assert CliRunner().invoke(app, ["verify", str(run)]).exit_code != 0
+    assert is_refused(run)
     (run / name).unlink()
-    assert CliRunner().invoke(app, ["verify", str(run)]).exit_code != 0
+    assert is_refused(run)
 
 
 def test_no_commits_or_another_publication_is_found(copy, tmp_path):

@@ -32,7 +32,6 @@ def built(folder: Path, dumps: list[str], *overrides: str) -> Path:
         (["", "A"], (), 4, "Compared within one dump (dedup.scope: dump): 1 dump; the documents without the name of "
          "one (2 kept) were compared with each other."),
         (["A", "B"], (), 4, "Compared within one dump (dedup.scope: dump): 2 dumps."),
-        ([""], ("input.dump=C",), 2, "Compared within one dump (dedup.scope: dump): 1 dump."),
         (["", "A"], ("dedup.scope=global",), 2, "All documents were compared with each other (dedup.scope: global)."),
         ([""], ("dedup.scope=language",), 2, "Compared within one language (dedup.scope: language)."),
     ],
