@@ -141,8 +141,9 @@ def _identify_input(item: Input, known: InputFile | None) -> InputFile:
         return InputFile(path=item.path, bytes=item.bytes, etag=item.etag)
     status = path.stat()
     absolute = _absolute(item.path)
-    if known and (known.bytes, known.modified) == (status.st_size, status.st_mtime_ns):
-        return dataclasses.replace(known, absolute=absolute)
+    # The same relative path in another folder is another file, though size and time may agree.
+    if known and (known.absolute, known.bytes, known.modified) == (absolute, status.st_size, status.st_mtime_ns):
+        return known
     return InputFile(path=item.path, absolute=absolute, bytes=status.st_size, sha256=sha256_file(path),
                      modified=status.st_mtime_ns)  # fmt: skip
 

@@ -152,8 +152,7 @@ def _value(hint: Any, value: Any, where: str, path: str, variants: Variants) -> 
         if value in args and type(value) in {type(arg) for arg in args}:
             return value
         known = [str(arg) for arg in args]
-        problem = f"expected one of {', '.join(known)}, found {json.dumps(value, default=str)}"
-        raise ConfigError(_place(where, path), problem, mend=nearest(str(value), known))
+        raise _wrong(f"one of {', '.join(known)}", value, where, path, nearest(str(value), known))
     if origin in (list, tuple, Sequence):
         if not isinstance(value, list):
             raise _wrong("a list", value, where, path, mend=f"write it as [{value}]" if value is not None else None)

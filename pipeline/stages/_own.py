@@ -4,13 +4,15 @@
 """
 
 import ast
+import contextlib
 import dataclasses
 import importlib
 import importlib.metadata
+import importlib.util
 import site
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,6 +23,7 @@ from pipeline.contract.manifest import sha256_file
 _HINT = "a folder with your stages is given as --stages DIR or run.stages_path; see docs/stages.md"
 _INSTALLED = tuple(sorted({*site.getsitepackages(), site.getusersitepackages()}))
 _MOST_PLACES = 4
+_LONGEST_NAME = 255
 _OURS = ("pipeline", "training")  # of what is ours the version is known
 
 
@@ -134,9 +137,10 @@ def own_names(tree: Any) -> Iterator[str]:
 def sources(name: str) -> dict[str, str]:
     """What the code behind a dotted name is: SHA-256 by path, relative to the folder that Python found it in.
 
-    The module's file or all files of its package; and the modules beside it that these import, unless the folder is one
-    of installed packages. Of an installed one also its version. Nothing for what datatrove ships: its version is among
-    those of the run.
+    The module's file or all files of its package, the files beside a module that it names, and the same of what these
+    import. Of installed packages, the version of their distribution (`version of NAME`) alone, unless the stage itself
+    is in one. Nothing for what datatrove ships: its version is among those of the run. A module that is imported by a
+    name made up at run time, or a file that is found by one, is not seen.
 
     Raises:
         ConfigError: the module cannot be imported.
@@ -145,30 +149,58 @@ def sources(name: str) -> dict[str, str]:
     top = module_name.partition(".")[0]
     if top == "datatrove":
         return {}
-    file = Path(getattr(import_module(module_name), "__file__", None) or "")
-    versions = {f"version of {found}": importlib.metadata.version(found)
-                for found in sorted(set(importlib.metadata.packages_distributions().get(top, ())))}  # fmt: skip
-    if not file.is_file():  # made at run time, or compiled in
-        return versions
-    root = file.absolute().parents[module_name.count(".") + (file.name == "__init__.py")]
-    hashes = {path.relative_to(root).as_posix(): sha256_file(path) for path in sorted(_code(top, root))}
-    return versions | hashes
+    file = getattr(import_module(module_name), "__file__", None)
+    if not file or not Path(file).is_file():  # made at run time, or compiled in
+        return _versions([top])
+    root = Path(file).absolute().parents[module_name.count(".") + (Path(file).name == "__init__.py")]
+    files, installed = _code(top, root)
+    return _versions([top, *installed]) | {label: sha256_file(files[label]) for label in sorted(files)}
 
 
-def _code(top: str, root: Path) -> set[Path]:
-    """Files of the module or package `top` in `root`, and of those beside it that it imports, directly or not."""
-    found: set[Path] = set()
-    waiting, seen = [top], set(_OURS)
+def _versions(modules: Sequence[str]) -> dict[str, str]:
+    known = importlib.metadata.packages_distributions()
+    names = sorted({distribution for module in modules for distribution in known.get(module, ())})
+    return {f"version of {name}": importlib.metadata.version(name) for name in names}
+
+
+def _code(top: str, root: Path) -> tuple[dict[str, Path], list[str]]:
+    """Files of the module or package `top` in `root` and of all that it imports, by label; installed ones by name."""
+    files: dict[str, Path] = {}
+    installed: list[str] = []
+    waiting, seen = [(top, root)], set(_OURS)
     while waiting:
-        name = waiting.pop()
+        name, place = waiting.pop()
         if name in seen:
             continue
         seen.add(name)
-        files = _files(root / name)
-        found |= files
-        if not _is_library(root):
-            waiting += [other for path in files if path.suffix == ".py" for other in _imports(path)]
-    return found
+        if name != top and _is_library(place):
+            installed.append(name)
+            continue
+        found = _files(place / name)
+        files |= {_label(path, place): path for path in found}
+        for path in (path for path in found if path.suffix == ".py"):
+            imported, named = _mentions(path)
+            files |= {_label(other, place): other for other in named}
+            waiting += [(other, home) for other in imported if (home := _home_of(other, place))]
+    return files, installed
+
+
+def _label(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
+
+
+def _home_of(module: str, beside: Path) -> Path | None:
+    """The folder that Python would find a module in; None for one of Python's own, or one that is not there."""
+    if _files(beside / module):
+        return beside
+    if module in sys.stdlib_module_names:
+        return None
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ImportError, ValueError):
+        return None
+    places = [*(spec.submodule_search_locations or ()), spec.origin] if spec else []
+    return Path(places[0]).absolute().parent if places and places[0] else None
 
 
 def _files(place: Path) -> set[Path]:
@@ -179,14 +211,19 @@ def _files(place: Path) -> set[Path]:
             and not any(part.startswith((".", "__pycache__")) for part in path.relative_to(place).parts)}  # fmt: skip
 
 
-def _imports(path: Path) -> Iterator[str]:
-    """First parts of the names that a module imports, wherever in it."""
+def _mentions(path: Path) -> tuple[set[str], set[Path]]:
+    """First parts of the names that a module imports, wherever in it; and the files that texts in it name."""
     try:
         tree = ast.parse(path.read_bytes())
     except (SyntaxError, ValueError):  # a file of the package that nothing imports
-        return
+        return set(), set()
+    imported, named = set[str](), set[Path]()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (alias.name.partition(".")[0] for alias in node.names)
+            imported |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield node.module.partition(".")[0]
+            imported.add(node.module.partition(".")[0])
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and 0 < len(node.value) <= _LONGEST_NAME:
+            with contextlib.suppress(OSError, ValueError):  # no name of a file at all
+                named |= {place for place in [path.parent / node.value] if place.is_file()}
+    return imported, named

@@ -1,5 +1,6 @@
 """A finished run is looked at from another folder than it was built in, and where its inputs are gone or moved."""
 
+import contextlib
 import functools
 import hashlib
 import http.server
@@ -16,6 +17,7 @@ from warc_pages import Page, article, warc_member, write_warc
 from pipeline.cli import app
 from pipeline.clusters import find_clusters
 from pipeline.config import load_config
+from pipeline.contract.errors import ConfigError
 from pipeline.contract.run import InputFile, RunRecord
 from pipeline.explore.again import again
 from pipeline.flow import build
@@ -221,3 +223,18 @@ def test_remote_inputs_have_no_place_and_may_be_out_of_reach(made, tmp_path):
         server.server_close()
     found = checks(out)[POINTERS]
     assert found.ok and "0 documents read again; 1 input cannot be reached: http://127.0.0.1" in found.looked_at
+
+
+def test_a_file_of_the_same_name_size_and_time_in_another_folder_is_another_input(tmp_path):
+    """Its SHA-256 was taken from the earlier run, and --reuse gave that one's texts."""
+    config = "input: {format: jsonl}\ndedup: null\ntokenize: {train_tokenizer: {vocabulary_size: 300}}\n"
+    for name, word in (("first", "wheat"), ("second", "flour")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "c.yaml").write_text(config)
+        (tmp_path / name / "a.jsonl").write_text(
+            json.dumps({"id": "1", "text": f"Ten sacks of {word} and no more. " * 9})
+        )
+        os.utime(tmp_path / name / "a.jsonl", ns=(1, 1))
+    old = in_folder(tmp_path / "first", "out", ["a.jsonl"])
+    with contextlib.chdir(tmp_path / "second"), pytest.raises(ConfigError, match=r"input a\.jsonl has changed"):
+        build(load_config("c.yaml", inputs=["a.jsonl"], output="out", local=True), quiet=True, reuse=old)

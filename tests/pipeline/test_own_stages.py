@@ -44,8 +44,8 @@ dedup: null
 tokenize: {train_tokenizer: {vocabulary_size: 300}}
 """
 BLOCKS = """\
-  - datatrove: {class: datatrove.pipeline.filters.GopherQualityFilter, args: {min_doc_words: 30}}
-  - datatrove: {class: datatrove.pipeline.filters.GopherQualityFilter, args: {min_doc_words: 60}}
+  - datatrove: {class: datatrove.pipeline.filters.RegexFilter, args: {regex_exp: unseen}}
+  - datatrove: {class: datatrove.pipeline.filters.RegexFilter, args: {regex_exp: unheard}}
 """
 OWN = "  - cookies.CookieFilter\n"
 
@@ -145,12 +145,12 @@ def test_the_path_of_stages_is_in_the_config_too_and_is_known_to_later_commands(
 
 def test_blocks_of_one_class_have_prefixes_of_their_own(place):
     (place / "c.yaml").write_text(CONFIG.replace(OWN, OWN + BLOCKS))
-    build(place, "out", "--stages", "own", "--set", "filter[1].args.min_doc_words=100", "--set", "filter[0]=null")
-    name = "filter.datatrove.GopherQualityFilter"
-    assert reasons(place / "out") == {f"{name}.gopher_short_doc": 1}
-    build(place, "out2", "--stages", "own", "--set", "filter[2].datatrove.args.min_doc_words=100")
-    assert reasons(place / "out2") == {f"{name}.2.gopher_short_doc": 1}
-    assert f"{name}.2.gopher_short_doc" in (place / "out2" / "report.html").read_text()
+    build(place, "out", "--stages", "own", "--set", "filter[1].args.regex_exp=number 2")
+    name = "filter.datatrove.RegexFilter"
+    assert reasons(place / "out") == {f"{name}.dropped": 1}
+    build(place, "out2", "--stages", "own", "--set", "filter[2].datatrove.args.regex_exp=number [23]")
+    assert reasons(place / "out2") == {f"{name}.2.dropped": 2}
+    assert f"{name}.2.dropped" in (place / "out2" / "report.html").read_text()
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_blocks_of_one_class_have_prefixes_of_their_own(place):
         ("own", "cookies.CookieFiter", "has no 'CookieFiter'\n  known: CookieFilter, NoDataclass, NotCallable\n"),
         ("own", "cookies.NoDataclass", "'NoDataclass' is no dataclass; a stage is a frozen dataclass"),
         ("own", "cookies.NotCallable", "'NotCallable' cannot be called: it has no method __call__"),
-        ("own", "broken.Stage", "broken.py:3: cannot be imported: SyntaxError: "),
+        ("own", "unparsable.Stage", "unparsable.py:3: cannot be imported: SyntaxError: "),
         ("own", "needs.Stage", "needs.py:2: imports 'not_installed_here', which is not installed"),
         ("own", "raises.Stage", "raises.py:2: cannot be imported: ZeroDivisionError: division by zero"),
         ("own", "cookeis.CookieFilter", "{place}/own or among the installed packages\n"),
@@ -170,7 +170,7 @@ def test_blocks_of_one_class_have_prefixes_of_their_own(place):
     ],
 )  # fmt: skip
 def test_the_real_cause_is_named_with_its_place(place, stages, stage, message):
-    (place / "own" / "broken.py").write_text("import dataclasses\n\nclass Stage(:\n")
+    (place / "own" / "unparsable.py").write_text("import dataclasses\n\nclass Stage(:\n")
     (place / "own" / "needs.py").write_text("import dataclasses\nimport not_installed_here\n")
     (place / "own" / "raises.py").write_text("import dataclasses\n1 / 0\n")
     (place / "beside.py").write_text(COOKIES)
@@ -181,16 +181,14 @@ def test_the_real_cause_is_named_with_its_place(place, stages, stage, message):
 
 
 def test_arguments_of_a_datatrove_block_are_asked_for_where_they_go(place):
-    name = "datatrove.pipeline.filters.GopherQualityFilter"
-    config = CONFIG.replace(OWN, OWN + BLOCKS)
-    (place / "c.yaml").write_text(config.replace(", args: {min_doc_words: 30}", ", min_doc_words: 30"))
-    said = build(place, "out", "--stages", "own", code=2)
-    assert "filter[1].datatrove: unknown field 'min_doc_words'\n  known: args, class" in said
-    assert "an argument of the block goes under args: `args: {min_doc_words: ...}`" in said
-    (place / "c.yaml").write_text(config.replace("min_doc_words: 30", "min_words: 30"))
-    said = build(place, "out", "--stages", "own", code=2)
-    assert "unexpected keyword argument 'min_words'; GopherQualityFilter takes min_doc_words, max_doc_words" in said
-    assert name not in said
+    config = CONFIG.replace(OWN, BLOCKS)
+    (place / "c.yaml").write_text(config.replace(", args: {regex_exp: unseen}", ", regex_exp: unseen"))
+    said = build(place, "out", code=2)
+    assert "filter[0].datatrove: unknown field 'regex_exp'\n  known: args, class" in said
+    assert "an argument of the block goes under args: `args: {regex_exp: ...}`" in said
+    (place / "c.yaml").write_text(config.replace("regex_exp: unseen", "regex: unseen"))
+    said = build(place, "out", code=2)
+    assert "unexpected keyword argument 'regex'; RegexFilter takes regex_exp" in said
 
 
 @pytest.mark.parametrize("package", ["pipeline", "training"])

@@ -237,7 +237,9 @@ def after_c4_pages(stage: str) -> Pages:
     return {
         KEPT: [Page(url="https://a.example/good", html=article(1))],
         f"filter.{stage}.empty": [page("menu", "Home", "About us", "Contact", "Imprint")],
-        "filter.datatrove.dropped": [page("things", "Here is thing one and there is thing two.", *sentences(45, 9))],
+        "filter.datatrove.RegexFilter.dropped": [
+            page("things", "Here is thing one and there is thing two.", *sentences(45, 9))
+        ],
     }
 
 

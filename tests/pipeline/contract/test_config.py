@@ -93,8 +93,8 @@ def test_a_variant_set_to_null_is_off():
                           "  quote it: YAML reads a bare no, yes, on or off as true/false"),
         ({"path": "x", "inner": {"names": "a"}},
          'c.yaml: inner.names: expected a list, found "a" (text)\n  write it as [a]'),
-        ({"path": "x", "inner": {"mode": "fsat"}}, "c.yaml: inner.mode: expected one of fast, slow, found \"fsat\"\n"
-                                                   "  did you mean 'fast'?"),
+        ({"path": "x", "inner": {"mode": "fsat"}},
+         "c.yaml: inner.mode: expected one of fast, slow, found \"fsat\" (text)\n  did you mean 'fast'?"),
         ({"path": "x", "inner": 3}, "c.yaml: inner: expected a mapping of settings, found 3 (a whole number)"),
         ({}, "c.yaml: path: is required and not given\n  Where it is."),
         ({"path": "x", "shapes": ["circel"]}, "c.yaml: shapes[0]: unknown name 'circel'\n  known: circle\n"
@@ -109,6 +109,13 @@ def test_every_mistake_is_named(tree, message):
     with pytest.raises(ConfigError) as caught:
         load(tree)
     assert str(caught.value) == message
+
+
+def test_a_value_that_holds_itself_is_refused_like_any_other():
+    endless: list[object] = []
+    endless.append(endless)
+    with pytest.raises(ConfigError, match="mode: expected one of fast, slow, found something that holds itself"):
+        load({"path": "x", "inner": {"mode": endless}})
 
 
 def test_a_float_may_be_written_as_yaml_reads_it_as_text(tmp_path):

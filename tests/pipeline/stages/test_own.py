@@ -32,6 +32,17 @@ def test_a_module_and_what_it_imports_from_beside_it(folder):
     assert set(sources("one_x.Stage")) == {"one_x.py", "two_x.py", "three_x.py"}
 
 
+def test_files_beside_a_module_that_it_names_and_modules_elsewhere_on_the_path(folder, tmp_path_factory, monkeypatch):
+    other = tmp_path_factory.mktemp("elsewhere")
+    monkeypatch.syspath_prepend(str(other))
+    write(other, {"help_x.py": "import regex\n"})
+    write(folder, {"data_x.py": 'import help_x\nopen(__file__.replace("data_x.py", "words_x.txt"))\n',
+                   "words_x.txt": "a", "unnamed_x.txt": "b"})  # fmt: skip
+    found = sources("data_x.Stage")
+    assert set(found) == {"data_x.py", "words_x.txt", "help_x.py", "version of regex"}
+    assert found["version of regex"] == importlib.metadata.version("regex")
+
+
 def test_a_package_with_all_its_files_and_its_neighbours(folder):
     write(folder, {"pack_x/__init__.py": "", "pack_x/sub/__init__.py": "", "pack_x/sub/stage.py": "import near_x",
                    "pack_x/words.txt": "a", "pack_x/.hidden": "", "pack_x/__pycache__/a.pyc": ""})  # fmt: skip
