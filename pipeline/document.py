@@ -2,10 +2,12 @@
 
 import dataclasses
 import datetime
+import traceback
 from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from pipeline.contract.contamination import Overlap
+from pipeline.contract.errors import StageError, TokenmillError
 from pipeline.text import TextFeatures
 
 Signals = Mapping[str, Mapping[str, float]]
@@ -115,10 +117,18 @@ def prepare(stage: Stage) -> None:
 
     Raises:
         UserError: one of them is missing or does not fit.
+        StageError: it raised anything else.
     """
     load = getattr(stage, "prepare", None)
-    if load is not None:
+    if load is None:
+        return
+    try:
         load()
+    except TokenmillError:
+        raise
+    except (Exception, SystemExit, GeneratorExit) as error:
+        trace = "".join(traceback.format_exception(error)).rstrip().replace("\n", "\n  ")
+        raise StageError(f"stage {name_of(type(stage))} cannot prepare itself:\n  {trace}") from error
 
 
 @runtime_checkable

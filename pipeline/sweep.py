@@ -88,6 +88,9 @@ class Sweep:
     settings: tuple[Setting, ...]
 
 
+_Key = tuple[str, str, int]
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Part:
     """The commit of one part of step 2."""
@@ -189,18 +192,21 @@ def _rows(job: _Job, parts: Sequence[_Part]) -> tuple[list[Row], float | None]:
                     or not names <= _known(signals)
                 ):
                     continue
-                tokens = counted.get(row["id"]) or _estimate(signals, per_word, mean)
-                score = scores.get(row["id"], 0.0)
+                tokens = counted.get(_key(part.key, row)) or _estimate(signals, per_word, mean)
+                score = scores.get(_key(part.key, row), 0.0)
                 rows.append(Row(part.key, row["id"], row["url"], row["language"], score, signals, kept, tokens))
     return rows, per_word
 
 
-def _scores(out: Path, part: str) -> dict[str, float]:
-    """The language scores of the documents that step 1 kept, by id."""
-    found: dict[str, float] = {}
-    for batch in read_batches(_extracted(out, part), ["id", "language_score"]):
-        found |= zip(batch["id"].to_pylist(), batch["language_score"].to_pylist(), strict=True)
-    return found
+def _key(part: str, row: Mapping[str, Any]) -> _Key:
+    """What tells documents apart: rows of tables may have ids of their own, and one id more than once."""
+    return part, row["id"], row["warc_offset"]
+
+
+def _scores(out: Path, part: str) -> dict[_Key, float]:
+    """The language scores of the documents that step 1 kept."""
+    batches = read_batches(_extracted(out, part), ["id", "warc_offset", "language_score"])
+    return {_key(part, row): row["language_score"] for batch in batches for row in batch.to_pylist()}
 
 
 def _extracted(out: Path, part: str) -> Path:
@@ -227,7 +233,7 @@ def _read(path: Path | None, quality: Mapping[str, Any], names: set[str], *, kep
         return
     wanted = [f"signals.{name}" for name in sorted(names)]
     wanted += ["signals.gopher_quality.words"] if "gopher_quality" in quality else []
-    columns = ["id", "url", "language", *wanted] if kept else ["id", "url", "language", "stage", *wanted]
+    columns = ["id", "url", "language", "warc_offset", *wanted, *([] if kept else ["stage"])]
     for batch in read_batches(path, columns):
         yield from batch.to_pylist()
 
@@ -242,20 +248,20 @@ def _fails(stages: Mapping[str, Any], signals: Signals, language: str) -> bool:
     return any(name not in known or stage.judge(signals[name], language) is not None for name, stage in stages.items())
 
 
-def _token_counts(out: Path, parts: Sequence[_Part]) -> dict[str, int]:
+def _token_counts(out: Path, parts: Sequence[_Part]) -> dict[_Key, int]:
     """Tokens by document, of those that reached the shards."""
     commits = Ledger(out, s4_tokenize.STEP).committed()
-    counts: dict[str, int] = {}
+    counts: dict[_Key, int] = {}
     for part in parts:
         entry = commits[part.key].file(s4_tokenize.FOLDER) if part.key in commits else None
         if entry:
-            table = read_table(out / entry.path, columns=["id", "token_count"])
-            counts |= dict(zip(table["id"].to_pylist(), table["token_count"].to_pylist(), strict=True))
+            rows = read_table(out / entry.path, columns=["id", "warc_offset", "token_count"]).to_pylist()
+            counts |= {_key(part.key, row): row["token_count"] for row in rows}
     return counts
 
 
 def _token_rate(
-    parts: Sequence[_Part], counted: Mapping[str, int], quality: Mapping[str, Any]
+    parts: Sequence[_Part], counted: Mapping[_Key, int], quality: Mapping[str, Any]
 ) -> tuple[float | None, float]:
     """Tokens per word of the documents that were tokenized (None: words are not known), and their mean tokens."""
     mean = sum(counted.values()) / max(len(counted), 1)
@@ -264,9 +270,10 @@ def _token_rate(
     words = tokens = 0.0
     for part in parts:
         for row in _read(part.kept, quality, set(), kept=True):
-            if row["id"] in counted:
+            known = counted.get(_key(part.key, row))
+            if known is not None:
                 words += row["signals"]["gopher_quality"]["words"]
-                tokens += counted[row["id"]]
+                tokens += known
     return (tokens / words if words else None), mean
 
 

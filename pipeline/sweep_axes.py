@@ -172,6 +172,9 @@ def _language(key: str, parts: Sequence[str], raw: str, stages: Stages) -> Langu
         problem = f"the run has no stage '{name}' in step 1 that stored a value ({_LANGUAGE} does)"
         known = [_LANGUAGE] if stages.language else []
         raise ConfigError(f"--set {key}", problem, known=known, mend=nearest(name, known))
+    if sum(isinstance(stage, LanguageId) for _, stage in stages.extract) > 1:
+        problem = f"step 1 has {_LANGUAGE} twice, and the score of the last alone is stored: neither can be swept"
+        raise ConfigError(f"--set {key}", problem)
     field, language = rest[0], rest[1] if len(rest) > 1 else ""
     if len(rest) != _LANGUAGE_KEYS.get(field, 0):
         problem = f"'{'.'.join(rest)}' of {_LANGUAGE} cannot be swept"

@@ -6,6 +6,7 @@ refuses a part where that does not add up.
 
 import contextlib
 import dataclasses
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -99,7 +100,9 @@ class Chain:
                 doc, drop = result
                 if drop and not first:
                     first = (name, drop)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - pages are written by strangers; none may stop the run
+        except BaseException as error:  # pages are written by strangers; none may stop the run
+            if isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+                raise  # somebody's Ctrl-C; a page process is sent none, so there it is the stage's own
             return self.failed(place(doc), name, error, seconds, doc.overlaps)
         if first is None:
             return Outcome("kept", document_row(doc), counted(seconds), seconds, overlaps=doc.overlaps)
@@ -129,7 +132,7 @@ class Chain:
         if isinstance(error, TokenmillError):
             raise error
         scarce = isinstance(error, MemoryError)
-        cause = "memory" if scarce else f"error: {type(error).__name__}: {error}"
+        cause = "memory" if scarce else f"error: {type(error).__name__}: {_said(error)}"
         row = quarantine_row(where, self.step, stage, cause[:_CAUSE_CHARACTERS], sum(seconds.values()))
         counts = counted({*seconds, stage}, None if scarce else stage)
         trace = None if scarce or stage in self._failed else stage_trace(error)
@@ -139,6 +142,14 @@ class Chain:
     def blamed(self, where: Place, blame: Blame) -> Outcome:
         """The outcome of a page that took the process down with it."""
         return Outcome("quarantined", quarantine_row(where, self.step, "", blame.cause, blame.seconds))
+
+
+def _said(error: BaseException) -> str:
+    """What an exception says of itself, if it can."""
+    try:
+        return str(error)
+    except Exception as second:  # noqa: BLE001 - the class is the user's
+        return f"(its text cannot be had: {type(second).__name__})"
 
 
 def run_documents(
@@ -272,7 +283,7 @@ def match_rows(overlaps: Sequence[Overlap], kind: Kind, row: Row) -> list[Row]:
 def measured_schema(signals: pa.DataType) -> pa.Schema:
     """Columns of what is kept of a dropped document's signals."""
     texts = ("id", "url", "language", "stage", "reason")
-    return pa.schema([*((name, pa.string()) for name in texts), ("signals", signals)])
+    return pa.schema([*((name, pa.string()) for name in texts), ("warc_offset", pa.int64()), ("signals", signals)])
 
 
 def to_table(rows: Sequence[Row], schema: pa.Schema) -> pa.Table:

@@ -37,6 +37,9 @@ _DROP: _Kinds = {
     "limit": ((*_NUMBER, _NONE), "a number or None"),
     "detail": ((str, _NONE), "a str or None"),
 }
+_LARGEST = {"cluster_size": (1 << 31) - 1}
+"""The largest whole number that a column holds; of the other columns, 2^63 - 1."""
+_PLACE = ("id", "url", "warc_path", "warc_offset", "warc_length")
 _COPY = "give back a changed copy: doc.but(text=...), doc.with_signals(name, {...})"
 _ANSWER = "a stage gives a Document, whose text is a str, or a Drop"
 
@@ -70,6 +73,8 @@ class HeldStage:
         except Exception as error:
             self._refuse_assignment(error, doc)
             raise
+        if self._foreign and not isinstance(answer, Drop) and answer[0] is not doc:
+            self._refuse_other_place(answer[0], doc)
         if before:
             self._to_check -= 1
             self._refuse_changes(before, doc)
@@ -116,6 +121,13 @@ class HeldStage:
             problem = f"changes a document in place: it assigns to doc.{given.get('name')}, and documents are frozen"
             raise self._broken(problem, doc, _COPY) from error
 
+    def _refuse_other_place(self, answer: Document, doc: Document) -> None:
+        """Where a page came from is how it is found again: `trace`, `verify` and `remove` go by it."""
+        for field in _PLACE:
+            if getattr(answer, field) != getattr(doc, field):
+                found = f"{reprlib.repr(getattr(answer, field))} instead of {reprlib.repr(getattr(doc, field))}"
+                raise self._broken(f"gave a Document whose {field} is {found}; it must stay what it is", doc)
+
     def _refuse_changes(self, before: "_Before", doc: Document) -> None:
         changed = before.changed(doc)
         if changed:
@@ -124,7 +136,8 @@ class HeldStage:
     def _refuse_types(self, answer: Document | Drop, fields: _Kinds, doc: Document) -> None:
         for field, (kinds, expected) in fields.items():
             value = getattr(answer, field)
-            if not isinstance(value, kinds):
+            too_large = isinstance(value, int) and abs(value) > _LARGEST.get(field, (1 << 63) - 1)
+            if not isinstance(value, kinds) or too_large:
                 found = f"{field} is {reprlib.repr(value)} ({type(value).__name__})"
                 raise self._broken(f"gave a {type(answer).__name__} whose {found}; it must be {expected}", doc)
 

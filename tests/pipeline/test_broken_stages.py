@@ -158,3 +158,19 @@ def test_a_promise_broken_in_a_page_process_is_told_without_a_traceback(tmp_path
         "  on https://site.example/0\n"
         "  give back a changed copy: doc.but(text=...), doc.with_signals(name, {...})\n"
     )
+
+
+@pytest.mark.parametrize("how", ["KeyboardInterrupt", "GeneratorExit", "SystemExit", "Speechless"])
+def test_whatever_a_stage_raises_costs_its_page_alone(tmp_path, how):
+    files(tmp_path, [number == 3 for number in range(6)])
+    record = run(tmp_path, f"filter=[{{broken.Ends: {{how: {how}}}}}]", "run.isolate=true")
+    assert (record.totals.kept, record.totals.quarantined) == (5, 1)
+    [row] = pq.read_table(tmp_path / "out" / "quarantine").to_pylist()
+    assert row["cause"].startswith(f"error: {how}")
+
+
+@pytest.mark.parametrize("how", ["SystemExit", "ValueError"])
+def test_a_stage_that_cannot_prepare_itself_is_named(tmp_path, how):
+    files(tmp_path, [False])
+    with pytest.raises(StageError, match=f"stage broken.Ends cannot prepare itself:\n  Traceback(.|\n)*{how}"):
+        run(tmp_path, f"filter=[{{broken.Ends: {{how: {how}, before: true}}}}]")

@@ -1,6 +1,7 @@
 """A sweep predicts what a build with other limits keeps, exactly, from stored values alone."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -213,6 +214,29 @@ def test_a_stricter_language_score_keeps_what_a_build_with_it_keeps(mixed, tmp_p
     [lost, *_] = documents[middle, 25].flips
     assert (lost.change, lost.language) == ("lost", "en")
     assert 0.65 <= lost.values["language_id.language_score"] < middle
+
+
+def test_documents_of_one_id_are_told_apart(tmp_path):
+    rows = [{"id": f"{number % 3}", "url": f"https://a.example/{number}", "text": (ENGLISH * n)[: 60 * n] + GERMAN[:60]}
+            for number, n in enumerate((1, 2, 3, 5, 8, 12))]  # fmt: skip
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "build.yaml").write_text(MIXED_CONFIG)
+    run(tmp_path, tmp_path / "out", f"{SCORE}=0", "filter.gopher_quality.min_words=1")
+    documents = pq.read_table(tmp_path / "out" / "documents")
+    score = sorted(documents["language_score"].to_pylist())[-2]
+    own, strict = sweep(tmp_path / "out", [f"{SCORE}=0,{score!r}"]).settings
+    assert (own.documents, own.tokens) == (len(documents), sum(documents["token_count"].to_pylist()))
+    run(tmp_path, tmp_path / "strict", f"{SCORE}={score!r}", "filter.gopher_quality.min_words=1")
+    assert strict.documents == kept(tmp_path / "strict") == 2
+
+
+def test_a_score_that_another_stage_wrote_over_is_not_swept(tmp_path):
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"id": "a", "text": ENGLISH * 3}) + "\n")
+    twice = MIXED_CONFIG.replace("extract:", "extract: [language_id: {keep: [en]}, language_id: {keep: [en]}]\nold:")
+    (tmp_path / "build.yaml").write_text(re.sub(r"old:.*\n", "", twice))
+    run(tmp_path, tmp_path / "out")
+    with pytest.raises(ConfigError, match="has language_id twice, and the score of the last alone is stored"):
+        sweep(tmp_path / "out", ["extract[1].min_score=0.5"])
 
 
 def test_what_a_laxer_language_score_lets_go_on_is_counted_apart_as_nobody_has_judged_it(mixed, tmp_path):

@@ -39,6 +39,10 @@ class Gives:
             "language": doc.but(language=None),
             "score": doc.but(language_score="high"),
             "signals": doc.but(signals=[("a", 1.0)]),
+            "another id": doc.but(id=doc.id + "x"),
+            "another offset": doc.but(warc_offset=1 << 70),
+            "huge size": doc.but(cluster_size=1 << 40),
+            "huge value": Drop("short", value=10**400),
             "no reason": Drop(3),  # type: ignore[arg-type]
             "value": Drop("short", value="12"),  # type: ignore[arg-type]
         }[self.what]
@@ -92,3 +96,31 @@ class Measures:
 
     def __call__(self, doc: Document) -> Any:
         return self.measure(doc)
+
+
+class Speechless(Exception):
+    """An exception that cannot say what it is."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+@dataclasses.dataclass(frozen=True)
+class Ends:
+    """Raises on a page, or before the first, what is no Exception."""
+
+    how: str = "KeyboardInterrupt"
+    before: bool = False
+
+    def prepare(self) -> None:
+        if self.before:
+            self._end()
+
+    def __call__(self, doc: Document) -> Document:
+        if "fail here" in doc.text:
+            self._end()
+        return doc
+
+    def _end(self) -> None:
+        raise {"KeyboardInterrupt": KeyboardInterrupt, "GeneratorExit": GeneratorExit, "SystemExit": SystemExit,
+               "Speechless": Speechless, "ValueError": ValueError}[self.how]()  # fmt: skip
