@@ -41,13 +41,13 @@ def replay(
 
 def _shown(page: "Replayed") -> str:
     before, now = page.before, page.now
-    took = "" if before.seconds is None else f" after {before.seconds} s"
+    took = "" if before.seconds is None else f" after {before.seconds:.3g} s"
     memory = "" if now.peak_memory is None else f", {now.peak_memory / 2**20:,.1f} MiB more memory"
     lines = [
         f"{before.url}",
         f"  {before.id} in {before.warc_path} at byte {before.warc_offset}",
         f"  then: {'.'.join(filter(None, (before.step, before.stage)))}: {before.cause}{took}",
-        f"  now:  {now.outcome}{_why(page)}, {now.seconds} s{memory}",
+        f"  now:  {now.outcome}{_why(page)}, {now.seconds:.3g} s{memory}",
     ]
     if now.characters is not None:
         lines.append(f"  {now.characters:,} characters: {' '.join(now.excerpt.split())[:200]!r}")

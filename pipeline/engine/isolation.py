@@ -41,6 +41,8 @@ HEARTBEAT = struct.Struct("<QQdd?")
 """Pages begun; readings since the last one; CPU seconds and monotonic time when the last page or reading began (zero:
 neither is under way); whether it is a page."""
 _PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
+_STDERR = 2
+"""Where a stage's own prints go: standard output is for what the command says (`--json`)."""
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -219,7 +221,7 @@ class _Child:
             arguments = (*map(str, descriptors), str(os.getpid()))
             self.process = subprocess.Popen(
                 module_command("pipeline.engine.page_process", *arguments), pass_fds=descriptors,
-                env=environment({"OMP_NUM_THREADS": "1"}), stdin=subprocess.DEVNULL,
+                env=environment({"OMP_NUM_THREADS": "1"}), stdin=subprocess.DEVNULL, stdout=_STDERR,
             )  # fmt: skip
         theirs.close()
         self._slowness = 1.0

@@ -107,6 +107,8 @@ class HeldStage:
     def _checked_drop(self, drop: Drop, doc: Document) -> Drop:
         if self._foreign:
             self._refuse_types(drop, _DROP, doc)
+            if not drop.reason.isidentifier():
+                raise self._broken(f"gave a Drop whose reason is {drop.reason!r}; it must be in snake_case", doc)
         return drop
 
     def _refuse_assignment(self, error: Exception, doc: Document) -> None:

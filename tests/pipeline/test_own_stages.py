@@ -208,3 +208,15 @@ def test_a_folder_of_our_name_where_a_build_is_started_does_no_harm(place, mode)
     run(place, "build", "c.yaml", "--input", "a.warc.gz", "--output", "out", mode, "--stages", "own",
         "--set", "filter[0].max_cookies=2")  # fmt: skip
     assert reasons(place / "out")["filter.cookies.CookieFilter.too_many_cookies"] == 1
+
+
+def test_what_a_stage_prints_does_not_mix_with_what_the_command_says(place):
+    path = place / "own" / "cookies.py"
+    path.write_text(
+        path.read_text().replace("        found = count", "        print('looking')\n        found = count")
+    )
+    done = run(
+        place, "build", "c.yaml", "--input", "a.warc.gz", "--output", "out", "--local", "--stages", "own", "--json"
+    )
+    assert json.loads(done.stdout)["read"] == 6
+    assert "looking" in done.stderr

@@ -43,6 +43,7 @@ class Gives:
             "another offset": doc.but(warc_offset=1 << 70),
             "huge size": doc.but(cluster_size=1 << 40),
             "huge value": Drop("short", value=10**400),
+            "reason of words": Drop("too short"),
             "no reason": Drop(3),  # type: ignore[arg-type]
             "value": Drop("short", value="12"),  # type: ignore[arg-type]
         }[self.what]
