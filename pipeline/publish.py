@@ -18,9 +18,9 @@ from typing import TypeVar
 
 from pipeline.contract import contamination
 from pipeline.contract.errors import InputError, IntegrityError, UserError
-from pipeline.contract.manifest import parse_json, parse_record, read_json, write_json
+from pipeline.contract.manifest import parse_json, parse_record, read_json, sha256_file, write_json
 from pipeline.contract.run import PUBLISHED, Publication, RunRecord
-from pipeline.engine.ledger import FileEntry, committed_files
+from pipeline.engine.ledger import committed_files
 from pipeline.storage.files import copy_in, exists, is_remote, open_read, read_bytes, stat, write_atomic
 from pipeline.storage.remote import RemoteSettings
 from pipeline.verify import expected_files
@@ -94,21 +94,24 @@ def publish(
     note = _publication(out, record, target, settings, left_out=len(_files(out, steps=True)) - len(files))
     content = json.dumps(dataclasses.asdict(note), indent=1).encode()
     known = _known(out, target)
+    wanted = {entry.path: entry.sha256 for entry in committed_files(out).values()} | dict(record.sealed)
 
     def send(name: str) -> bool:
-        return _send(out, target, name, settings, known)
+        return _send(out, target, name, settings, known, wanted.get(name))
+
+    def read_back(name: str) -> None:
+        _check(out, target, name, settings, known, wanted.get(name))
 
     try:
         sent = sum(_all(send, [name for name in files if name not in LAST], threads))
         sent += _send_note(f"{target}/{PUBLISHED}", content, settings)
         sent += sum(send(name) for name in LAST)
+        if check:
+            _all(read_back, files, threads)
     finally:
         write_json(_note(out, target), {name: dataclasses.asdict(entry) for name, entry in sorted(known.items())})
-    if check:
-        committed = committed_files(out)
-        _all(lambda name: _check(out, target, name, settings, committed.get(name)), files, threads)
-        if read_bytes(f"{target}/{PUBLISHED}", settings) != content:
-            raise IntegrityError(f"{target}/{PUBLISHED}: is not what was sent")
+    if check and read_bytes(f"{target}/{PUBLISHED}", settings) != content:
+        raise IntegrityError(f"{target}/{PUBLISHED}: is not what was sent")
     size = sum((out / name).stat().st_size for name in files) + len(content)
     return Published(files=len(files) + 1, bytes=size, sent=sent, left_out=note.left_out, checked=check)
 
@@ -201,8 +204,10 @@ def _note(out: Path, target: str) -> Path:
     return folder / f"{hashlib.sha256(target.encode()).hexdigest()[:16]}.json"
 
 
-def _send(out: Path, target: str, name: str, settings: RemoteSettings, known: dict[str, _Sent]) -> bool:
-    """Put one file, unless it is there; whether it was sent."""
+def _send(
+    out: Path, target: str, name: str, settings: RemoteSettings, known: dict[str, _Sent], wanted: str | None
+) -> bool:
+    """Put one file, unless it is there; whether it was sent. One whose SHA-256 is not `wanted` any more is refused."""
     local, place = out / name, f"{target}/{name}"
     status = local.stat()
     before = known.get(name)
@@ -210,6 +215,8 @@ def _send(out: Path, target: str, name: str, settings: RemoteSettings, known: di
         there = stat(place, settings)
         if (there.bytes, there.etag) == (before.bytes, before.etag):
             return False
+    if wanted and sha256_file(local) != wanted:
+        raise IntegrityError(f"{local}: has changed since it was committed (sha256 differs)")
     copy_in(local, place, settings)
     there = stat(place, settings)
     if there.bytes != status.st_size:
@@ -218,17 +225,21 @@ def _send(out: Path, target: str, name: str, settings: RemoteSettings, known: di
     return True
 
 
-def _check(out: Path, target: str, name: str, settings: RemoteSettings, committed: FileEntry | None) -> None:
-    with (out / name).open("rb") as source:
-        wanted = hashlib.file_digest(source, "sha256").hexdigest()
-    if committed and committed.sha256 != wanted:
+def _check(
+    out: Path, target: str, name: str, settings: RemoteSettings, known: dict[str, _Sent], wanted: str | None
+) -> None:
+    """Read a file back; one that is not what was sent is forgotten, so that the next publication sends it again."""
+    here = sha256_file(out / name)
+    if wanted and wanted != here:
         raise IntegrityError(f"{out / name}: has changed since it was committed (sha256 differs)")
     digest = hashlib.sha256()
     with open_read(f"{target}/{name}", settings) as source:
         while block := source.read(_BLOCK):
             digest.update(block)
-    if digest.hexdigest() != wanted:
-        raise IntegrityError(f"{target}/{name}: sha256 is {digest.hexdigest()}, that of {out / name} is {wanted}")
+    if digest.hexdigest() != here:
+        known.pop(name, None)
+        problem = f"sha256 is {digest.hexdigest()}, that of {out / name} is {here}"
+        raise IntegrityError(f"{target}/{name}: {problem}; publish again, and it is sent anew")
 
 
 def _all(act: Callable[[str], R], names: list[str], threads: int) -> list[R]:

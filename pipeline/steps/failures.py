@@ -85,7 +85,7 @@ def refuse_broken(step: str, counts: Mapping[str, int], firsts: Mapping[str, Fai
     """
     for stage, first in firsts.items():
         failed, entered = _numbers(counts, stage)
-        if most is not None and entered >= LEAST_PAGES and failed > most * entered:
+        if most is not None and entered >= LEAST_PAGES and failed / entered > most:
             allowed = f"more than run.max_quarantined ({most:g}) allows"
             raise _broken(step, stage, failed, entered, allowed, first)
 

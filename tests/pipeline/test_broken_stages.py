@@ -160,6 +160,16 @@ def test_a_promise_broken_in_a_page_process_is_told_without_a_traceback(tmp_path
     )
 
 
+@pytest.mark.parametrize(("failed", "stops"), [(58, False), (59, True)])
+def test_exactly_the_share_that_may_fail_may(tmp_path, failed, stops):
+    files(tmp_path, [number < failed for number in range(200)])
+    limits = ("filter=[broken.Raises]", "run.max_quarantined=0.29")
+    if stops:
+        assert "59 of 200 pages failed" in stopped(tmp_path, *limits)
+    else:
+        assert run(tmp_path, *limits).totals.quarantined == failed
+
+
 @pytest.mark.parametrize("how", ["KeyboardInterrupt", "GeneratorExit", "SystemExit", "Speechless"])
 def test_whatever_a_stage_raises_costs_its_page_alone(tmp_path, how):
     files(tmp_path, [number == 3 for number in range(6)])

@@ -2,6 +2,7 @@
 
 import filecmp
 import json
+import os
 import shutil
 
 import pytest
@@ -118,7 +119,9 @@ def test_a_target_in_the_run_itself_or_none_is_refused(out, target, monkeypatch)
         ("documents/part-00000.parquet", None, False, "documents/part-00000.parquet is missing"),
         ("tokens/00000.ds", b"x", False, "tokens/00000.ds has 1 bytes, committed were"),
         ("tokens/manifest.json", None, False, "tokens/manifest.json is missing"),
-        ("tokens/00000.ds", b"flip", True, "tokens/00000.ds: has changed since it was committed"),
+        ("documents/part-00000.parquet", b"flip", True, "part-00000.parquet: has changed since it was committed"),
+        ("report.html", b"flip", False, "report.html: has changed since it was committed"),
+        ("tokens/00000.ds", b"flip", False, "tokens/00000.ds: has changed since it was committed"),
     ],
 )
 def test_a_damaged_run_is_not_published(out, tmp_path, name, content, check, problem):
@@ -132,7 +135,20 @@ def test_a_damaged_run_is_not_published(out, tmp_path, name, content, check, pro
         )
     with pytest.raises(IntegrityError, match=problem):
         publish(tmp_path / "run", str(tmp_path / "copy"), RemoteSettings(), check=check)
-    assert check or not (tmp_path / "copy").exists()
+    assert not (tmp_path / "copy" / "run.json").exists()
+    assert content == b"flip" or not (tmp_path / "copy").exists()
+
+
+def test_a_copy_found_damaged_is_sent_anew(out, tmp_path):
+    publish(out, str(tmp_path / "copy"), RemoteSettings())
+    victim = tmp_path / "copy" / "tokens" / "00000.ds"
+    status = victim.stat()
+    victim.write_bytes(bytes([victim.read_bytes()[0] ^ 1]) + victim.read_bytes()[1:])
+    os.utime(victim, ns=(status.st_atime_ns, status.st_mtime_ns))
+    with pytest.raises(IntegrityError, match="publish again, and it is sent anew"):
+        publish(out, str(tmp_path / "copy"), RemoteSettings(), check=True)
+    assert publish(out, str(tmp_path / "copy"), RemoteSettings(), check=True).sent == 1
+    assert victim.read_bytes() == (out / "tokens" / "00000.ds").read_bytes()
 
 
 def test_only_a_finished_run_is_published(out, tmp_path):
