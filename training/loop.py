@@ -258,3 +258,10 @@ class Meter:
             row["memory_gib"] = torch.cuda.max_memory_allocated(job.world.device) / 2**30
         self._tokens, self._waited = 0, 0.0
         return row
+
+
+def reach(step: int, steps: int, beginning: str) -> str:
+    """From where to where a run goes, for people."""
+    if step >= steps:
+        return f"all {steps} steps are done already, so nothing is left to do"
+    return f"from {f'step {step}' if step else beginning} to {steps}"

@@ -27,7 +27,7 @@ from training.config import PretrainConfig, load_config
 from training.corpus import Corpus, open_corpus
 from training.data import Reader, training_data
 from training.logs import Logs, NoLogs, RunLogs
-from training.loop import Job, Outcome, fit
+from training.loop import Job, Outcome, fit, reach
 from training.model import Transformer, flops_per_token, parameter_count
 from training.optim import Optimizers, build_optimizers
 from training.parallel import World
@@ -175,11 +175,11 @@ def describe(inputs: Inputs, world: World, progress: Progress) -> str:
     sequences = sum(len(windows) for windows in corpus.train)
     parameters = parameter_count(config.model)
     held_out = 0 if corpus.held_out is None else len(corpus.held_out)
-    start = f"from step {progress.step}" if progress.step else "from new weights"
+    start = reach(progress.step, config.batch.steps, "new weights")
     return (
-        f"{config.model.type} of {parameters:,} parameters on {world.size} x {world.device.type}, {start} to "
-        f"{config.batch.steps}; {sequences:,} sequences of {config.sequence_length} to train on, {held_out:,} held "
-        f"out, {config.sequences_per_step * config.batch.steps / sequences:.2f} epochs"
+        f"{config.model.type} of {parameters:,} parameters on {world.size} x {world.device.type}, {start}; "
+        f"{sequences:,} sequences of {config.sequence_length} to train on, {held_out:,} held out, "
+        f"{config.sequences_per_step * config.batch.steps / sequences:.2f} epochs"
     )
 
 

@@ -33,7 +33,7 @@ from training.config import ModelConfig
 from training.generate import Sampling, generate
 from training.launch import processes, run_processes
 from training.logs import Logs, NoLogs, RunLogs
-from training.loop import Job, Outcome, fit
+from training.loop import Job, Outcome, fit, reach
 from training.model import Transformer, flops_per_token
 from training.optim import Optimizers, build_optimizers
 from training.parallel import World
@@ -150,8 +150,8 @@ def run(inputs: Inputs, world: World) -> Outcome:
         page = preview(inputs.corpus.train.rows, inputs.vocabulary.tokenizer, "What fine-tuning learns")
         (output / "data.html").write_text(page, encoding="utf-8")
     try:
-        start = f"from step {progress.step}" if progress.step else f"from {inputs.parent.path}"
-        logs.say(f"{inputs.corpus.describe()}; {start} to {source.steps} on {world.size} x {world.device.type}")
+        start = reach(progress.step, source.steps, str(inputs.parent.path))
+        logs.say(f"{inputs.corpus.describe()}; {start} on {world.size} x {world.device.type}")
         return fit(job(inputs, world, model, optimizers, source, logs), progress)
     finally:
         logs.close()

@@ -98,8 +98,9 @@ def test_the_same_run_twice_is_the_same_to_the_bit(world, tokens, undisturbed, t
     assert same_bits(weights(tmp_path), weights(undisturbed))
 
 
-def test_a_finished_run_has_nothing_left_to_do(world, tokens, undisturbed):
+def test_a_finished_run_has_nothing_left_to_do(world, tokens, undisturbed, capsys):
     outcome = run(world, tree_of(tokens, undisturbed))
+    assert f"all {STEPS} steps are done already, so nothing is left to do" in capsys.readouterr().err
     assert outcome.last is None
     assert outcome.progress.step == STEPS
 
