@@ -111,7 +111,7 @@ def read_parquet(
             names = schema.names
         except (pa.ArrowException, OSError, ValueError) as error:  # ValueError: a column's name is not UTF-8
             raise InputError(path, f"cannot be read as parquet: {_short(error)}") from error
-        _require_text(path, columns, schema, names)
+        _require_columns(path, columns, schema, names)
         rows = _Rows(path, dump or dump_of(path), columns)
         first = 0
         for group in range(table.num_row_groups):
@@ -160,10 +160,14 @@ def _value(scalar: pa.Scalar) -> Any:
     return None
 
 
-def _require_text(path: str, columns: Columns, schema: pa.Schema, names: list[str]) -> None:
+def _require_columns(path: str, columns: Columns, schema: pa.Schema, names: list[str]) -> None:
     if columns.text not in names:
         raise InputError(path, f"has no column '{columns.text}'", known=names, mend="set input.columns.text")
+    twice = next((name for name in columns.names() if names.count(name) > 1), None)
+    if twice:
+        raise InputError(path, f"has {names.count(twice)} columns '{twice}'", mend="rename all but the one to read")
     kind = schema.field(columns.text).type
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)):
         raise InputError(path, f"column '{columns.text}' is not text but {kind}", mend="set input.columns.text")
 

@@ -115,6 +115,18 @@ def test_a_text_column_of_numbers_is_the_users_mistake(tmp_path):
         list(read_records(path))
 
 
+def test_a_column_that_is_there_twice_is_the_users_mistake(tmp_path):
+    text = pa.array(["one", "two"])
+    pq.write_table(pa.Table.from_arrays([text, text], names=["text", "text"]), tmp_path / "x.parquet")
+    with pytest.raises(InputError, match="has 2 columns 'text'"):
+        list(read_records(str(tmp_path / "x.parquet")))
+
+
+def test_texts_in_a_dictionary_are_texts(tmp_path):
+    pq.write_table(pa.table({"text": pa.array(["one", "two", "one"]).dictionary_encode()}), tmp_path / "x.parquet")
+    assert [record.text for record in read_records(str(tmp_path / "x.parquet"))] == ["one", "two", "one"]
+
+
 def test_a_file_that_is_no_parquet_is_the_users_mistake(tmp_path):
     (tmp_path / "x.parquet").write_bytes(b"PAR1 something else")
     with pytest.raises(InputError, match="cannot be read as parquet"):
