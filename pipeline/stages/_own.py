@@ -6,6 +6,7 @@
 import ast
 import contextlib
 import dataclasses
+import functools
 import importlib
 import importlib.metadata
 import importlib.util
@@ -157,8 +158,21 @@ def sources(name: str) -> dict[str, str]:
     return _versions([top, *installed]) | {label: sha256_file(files[label]) for label in sorted(files)}
 
 
+def changed_code(expected: Mapping[str, Mapping[str, str]]) -> str:
+    """What of the code behind some dotted names is not as `sources` found it before; empty if all is."""
+    changed = {name: {*sources(name).items()} ^ {*files.items()} for name, files in expected.items()}
+    return "; ".join(f"the code of {name} has changed: {', '.join(sorted({file for file, _ in found}))}"
+                     for name, found in changed.items() if found)  # fmt: skip
+
+
+@functools.cache
+def _distributions() -> Mapping[str, list[str]]:
+    """Top-level modules of what is installed -> names of distributions; it reads the list of every distribution."""
+    return importlib.metadata.packages_distributions()
+
+
 def _versions(modules: Sequence[str]) -> dict[str, str]:
-    known = importlib.metadata.packages_distributions()
+    known = _distributions()
     names = sorted({distribution for module in modules for distribution in known.get(module, ())})
     return {f"version of {name}": importlib.metadata.version(name) for name in names}
 

@@ -13,6 +13,8 @@ from pipeline.engine.tasks import T, run_tasks
 from pipeline.steps.failures import StepFailures
 
 Commits = Mapping[str, Commit]
+Code = Mapping[str, Mapping[str, str]]
+"""Dotted name -> file -> SHA-256."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,6 +36,8 @@ class StageWork:
     isolate: bool
     dropped_text: bool
     max_quarantined: float | None
+    code: Code = dataclasses.field(default_factory=dict)
+    """Of the stages that are not ours, as it was when the build began."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,6 +48,8 @@ class Context:
     settings: RunSettings
     runner: Runner
     progress: Progress
+    code: Code = dataclasses.field(default_factory=dict)
+    """`sources` of run.json."""
 
     def run(self, step: str, function: Callable[[T], Commit], tasks: Sequence[T]) -> Commits:
         """The commits of all tasks of a step; see `run_tasks`.
@@ -60,7 +66,8 @@ class Context:
         """What the tasks of a step that runs `stages` share."""
         settings = self.settings
         return StageWork(out=self.out, stages=stages, limits=settings.page_limits, isolate=settings.isolate,
-                         dropped_text=settings.dropped_text, max_quarantined=settings.max_quarantined)  # fmt: skip
+                         dropped_text=settings.dropped_text, max_quarantined=settings.max_quarantined,
+                         code=self.code)  # fmt: skip
 
 
 def parts_in(out: Path, commits: Iterable[Commit], folder: str) -> list[Part]:

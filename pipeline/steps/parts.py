@@ -17,11 +17,12 @@ import pyarrow as pa
 
 import pipeline.text
 from pipeline.contract.contamination import MATCHES_SCHEMA, Overlap
-from pipeline.contract.errors import IntegrityError, TokenmillError
+from pipeline.contract.errors import IntegrityError, StageError, TokenmillError
 from pipeline.document import Document, Drop, Stage, prepare
 from pipeline.engine.isolation import Begin, Blame
 from pipeline.engine.ledger import Commit, FileEntry, Ledger
 from pipeline.stages import labels
+from pipeline.stages._own import changed_code
 from pipeline.steps import columns
 from pipeline.steps.context import StageWork
 from pipeline.steps.failures import Failure, as_note, counted, refuse_broken, stage_trace
@@ -142,6 +143,20 @@ class Chain:
     def blamed(self, where: Place, blame: Blame) -> Outcome:
         """The outcome of a page that took the process down with it."""
         return Outcome("quarantined", quarantine_row(where, self.step, "", blame.cause, blame.seconds))
+
+
+def open_chain(step: str, work: StageWork) -> Chain:
+    """The chain of a task's pages.
+
+    Raises:
+        StageError: the code of a stage is another than when the build began, so run.json would tell of other code than
+            that which made the rows.
+    """
+    changed = changed_code(work.code)
+    if changed:
+        raise StageError(f"{step}: {changed}, while the build was under way\n"
+                         "  what is committed was made by the code before; build into a new --output")  # fmt: skip
+    return Chain(step, work.stages, dropped_text=work.dropped_text)
 
 
 def _said(error: BaseException) -> str:

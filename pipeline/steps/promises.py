@@ -80,6 +80,7 @@ class HeldStage:
             self._refuse_changes(before, doc)
             if not isinstance(answer, Drop):
                 self._refuse_types(answer[0], _DOCUMENT, doc)
+                self._refuse_lost_signals(answer[0], doc)
         return answer
 
     def _answer(self, doc: Document, *, measure_only: bool) -> tuple[Document, Drop | None] | Drop:
@@ -134,6 +135,15 @@ class HeldStage:
         changed = before.changed(doc)
         if changed:
             raise self._broken(f"changes a document in place: doc.{changed} is another than before", doc, _COPY)
+
+    def _refuse_lost_signals(self, answer: Document, doc: Document) -> None:
+        new = answer.signals.keys() - doc.signals.keys() - ({self._signals} if self.quality else set())
+        if new:
+            problem = f"stores signals under {', '.join(map(repr, sorted(new)))}, for which the tables have no column"
+            mend = (
+                f"they are kept under {self._signals!r} of a stage with SIGNALS, measure and judge; see docs/stages.md"
+            )
+            raise self._broken(problem, doc, mend)
 
     def _refuse_types(self, answer: Document | Drop, fields: _Kinds, doc: Document) -> None:
         for field, (kinds, expected) in fields.items():

@@ -16,7 +16,7 @@ from pipeline.sources.screen import Screen
 from pipeline.steps import s0_copies
 from pipeline.steps.context import Commits, Context, StageWork
 from pipeline.steps.failures import counted
-from pipeline.steps.parts import Chain, Outcome, PartFiles, PartWriter
+from pipeline.steps.parts import Chain, Outcome, PartFiles, PartWriter, open_chain
 from pipeline.steps.reading import Position, Reading
 from pipeline.steps.tables import document_schema, dropped_row, place, quarantine_row, signals_type
 from pipeline.steps.watched import watched_items
@@ -66,7 +66,7 @@ def extract(task: ExtractTask) -> Commit:
 
 def pages(task: ExtractTask, resume: Position | None, begin: Begin) -> Iterator[tuple[Position, Outcome]]:
     """The PageFunction of this step: one outcome per candidate, and one for the rest of the records."""
-    chain = Chain(STEP, task.work.stages, dropped_text=task.work.dropped_text)
+    chain = open_chain(STEP, task.work)
     copies = _Copies(task, resume or Position(), begin)
     counts: dict[str, int] = {}
     position = Position()

@@ -12,7 +12,7 @@ from pipeline.document import Stage
 from pipeline.engine.isolation import Begin, guarded
 from pipeline.engine.ledger import Commit
 from pipeline.steps.context import Commits, Context, Part, StageWork
-from pipeline.steps.parts import Chain, Outcome, PartFiles, PartWriter, run_documents
+from pipeline.steps.parts import Outcome, PartFiles, PartWriter, open_chain, run_documents
 from pipeline.steps.tables import document_schema
 
 STEP = "filter"
@@ -47,5 +47,5 @@ def filter_part(task: FilterTask) -> Commit:
 
 def pages(task: FilterTask, resume: int | None, begin: Begin) -> Iterator[tuple[int, Outcome]]:
     """The PageFunction of this step."""
-    chain = Chain(STEP, task.work.stages, dropped_text=task.work.dropped_text)
+    chain = open_chain(STEP, task.work)
     return run_documents(task.part.path, resume or 0, begin, chain.run, chain)

@@ -14,7 +14,7 @@ from pipeline.document import Drop, Stage
 from pipeline.engine.isolation import Begin, guarded
 from pipeline.engine.ledger import Commit, FileEntry
 from pipeline.steps.context import Commits, Context, Part, StageWork
-from pipeline.steps.parts import Chain, Outcome, PartFiles, PartWriter, run_documents
+from pipeline.steps.parts import Outcome, PartFiles, PartWriter, open_chain, run_documents
 from pipeline.steps.shards import write_shards
 from pipeline.steps.tables import Place, Row, document_schema, dropped_row
 from pipeline.storage.files import write_atomic
@@ -112,5 +112,5 @@ def _write_spool(task: TokenizeTask, rows: list[Row], tokens: list[Tokens]) -> F
 
 def pages(task: TokenizeTask, resume: int | None, begin: Begin) -> Iterator[tuple[int, Outcome]]:
     """The PageFunction of this step."""
-    chain = Chain(STEP, task.work.stages, dropped_text=task.work.dropped_text)
+    chain = open_chain(STEP, task.work)
     return run_documents(task.part.path, resume or 0, begin, chain.run, chain)

@@ -220,3 +220,16 @@ def test_what_a_stage_prints_does_not_mix_with_what_the_command_says(place):
     )
     assert json.loads(done.stdout)["read"] == 6
     assert "looking" in done.stderr
+
+
+@pytest.mark.parametrize("isolate", ["true", "false"])
+def test_code_that_changes_while_a_build_runs_ends_it(place, isolate):
+    """The rows after the change were made by other code than run.json names."""
+    path = place / "own" / "cookies.py"
+    edit = f"        with open({str(path)!r}, 'a') as sink:\n            sink.write('# edited')\n        found = count"
+    path.write_text(path.read_text().replace("        found = count", edit))
+    for name in "bc":
+        write_warc(place / f"{name}.warc.gz", [Page(url=f"https://{name}.example/", html=article(ord(name)))])
+    said = build(place, "out", "--input", "*.warc.gz", "--stages", "own", "--set", f"run.isolate={isolate}", code=1)
+    assert "StageError: filter: the code of cookies.CookieFilter has changed: cookies.py, while the build was" in said
+    assert json.loads((place / "out" / "run.json").read_text())["state"] == "failed"

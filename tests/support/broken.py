@@ -39,6 +39,7 @@ class Gives:
             "language": doc.but(language=None),
             "score": doc.but(language_score="high"),
             "signals": doc.but(signals=[("a", 1.0)]),
+            "lost signals": doc.with_signals("elsewhere", {"a": 1.0}),
             "another id": doc.but(id=doc.id + "x"),
             "another offset": doc.but(warc_offset=1 << 70),
             "huge size": doc.but(cluster_size=1 << 40),

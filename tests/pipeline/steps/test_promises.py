@@ -38,6 +38,7 @@ def said(doc, stage, pages: int = 1) -> str:
         ("language", "gave a Document whose language is None (NoneType); it must be a str"),
         ("score", "gave a Document whose language_score is 'high' (str); it must be a number"),
         ("signals", "gave a Document whose signals is [('a', 1.0)] (list); it must be a mapping"),
+        ("lost signals", "stores signals under 'elsewhere', for which the tables have no column"),
         ("another id", "gave a Document whose id is 'test-docx' instead of 'test-doc'; it must stay what it is"),
         ("another offset", "gave a Document whose warc_offset is 1180591620717411303424 instead of 0; it must stay"),
         ("huge size", "gave a Document whose cluster_size is 1099511627776 (int); it must be a whole number"),
