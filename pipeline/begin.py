@@ -50,6 +50,8 @@ def begin(
         ConfigError: the folder holds something else; the message names what changed.
     """
     old = RunRecord.read(out) if (out / "run.json").is_file() else None
+    if old is not None and old.state != "done" and not any((out / "steps").glob("*/commits/*.json")):
+        return _identify(config, inputs, old.inputs)  # it ended before it had done anything: whatever was changed since
     if old is None and out.is_dir() and any(path.name not in {".lock", "logs"} for path in out.iterdir()):
         raise _no_run_folder(out, inputs)
     new = _identify(config, inputs, old.inputs if old else known)

@@ -181,18 +181,20 @@ def load_config(
     try:
         return read_config(tree, path)
     except ConfigError as error:
-        found = _beside(Path(path).parent, error.__cause__)
+        found = _near(Path(path).parent, error.__cause__)
         if found is None:
             raise
-        mend = f"{found.name} lies beside the config: add --stages {found.parent}"
+        mend = f"{found} is there: add --stages {found.parent}"
         raise ConfigError(error.place, error.problem, known=error.known, mend=mend) from error
 
 
-def _beside(folder: Path, cause: BaseException | None) -> Path | None:
-    """The module in this folder whose absence elsewhere is the cause of an error; None: it is something else."""
+def _near(folder: Path, cause: BaseException | None) -> Path | None:
+    """The module whose absence is the cause of an error, if it lies beside the config or one folder below."""
     name = cause.module if isinstance(cause, StageNotFound) else ""
-    places = (folder / f"{name}.py", folder / name)
-    return next((place for place in places if name and place.exists()), None)
+    if not name.isidentifier():
+        return None
+    packages = sorted({path.parent for path in folder.glob(f"{name}/*.py") if path.stem != name})
+    return next(iter([*folder.glob(f"{name}.py"), *packages, *sorted(folder.glob(f"*/{name}.py"))]), None)
 
 
 def read_config(tree: Any, place: str) -> PipelineConfig:

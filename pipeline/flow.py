@@ -98,7 +98,14 @@ def build(config: PipelineConfig, *, quiet: bool = False, warn: bool = True, reu
                 open_progress(quiet, out / "logs" / "build.log", record.warnings) as progress,
             ):
                 listen()
-                context = Context(out=out, settings=config.run, runner=runner, progress=progress, code=record.sources)
+                context = Context(
+                    out=out,
+                    settings=config.run,
+                    runner=runner,
+                    progress=progress,
+                    code=record.sources,
+                    inputs=record.inputs,
+                )
                 commits = _mended_steps(config, inputs, context)
             return _finish(config, out, record, commits)
         except BaseException as error:

@@ -17,7 +17,7 @@ from typing import Any
 from pipeline.begin import earlier_runs, input_changes, source_changes, without_input
 from pipeline.config import named_files
 from pipeline.contract.config import differences
-from pipeline.contract.errors import ConfigError
+from pipeline.contract.errors import ConfigError, InputError, IntegrityError
 from pipeline.contract.run import RunRecord
 from pipeline.engine.ledger import Commit, FileEntry, Ledger
 from pipeline.stages._own import own_names
@@ -77,14 +77,18 @@ def plan_reuse(source: Path, out: Path, record: RunRecord) -> Plan:
     old = RunRecord.read(source)
     if source.resolve() == out.resolve():
         raise ConfigError(f"--reuse {source}", "is the run folder itself", mend="give another --output")
-    return _plan(source, old, record)
+    try:
+        return _plan(source, old, record)
+    except (InputError, IntegrityError) as error:
+        mend = "build without --reuse; or build that run again, which makes anew what is damaged"
+        raise ConfigError(f"--reuse {source}", f"is damaged: {error}", mend=mend) from error
 
 
 def can_reuse(source: Path, old: RunRecord, new: RunRecord) -> bool:
     """Whether a run could take over anything of the run folder `source`."""
     try:
         _plan(source, old, new)
-    except ConfigError:
+    except (ConfigError, InputError, IntegrityError):
         return False
     return True
 

@@ -214,7 +214,9 @@ def _scalar(hint: Any, value: Any, where: str, path: str) -> Any:
             return value
         mend = "quote it: YAML reads a bare no, yes, on or off as true/false" if isinstance(value, bool) else None
         raise _wrong("text", value, where, path, mend)
-    raise TypeError(f"{path}: config classes cannot hold a {hint}")
+    known = ["bool", "int", "float", "str", "Literal", "tuple[...]", "Mapping[...]", "a dataclass", "... | None"]
+    problem = f"its class says {getattr(hint, '__name__', hint)}, which no config can hold"
+    raise ConfigError(_place(where, path), problem, known=known)
 
 
 def _float(value: Any, where: str, path: str) -> float:

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
+from pipeline.contract.run import InputFile
 from pipeline.document import Stage
 from pipeline.engine.ledger import Commit
 from pipeline.engine.progress import Progress
@@ -50,6 +51,8 @@ class Context:
     progress: Progress
     code: Code = dataclasses.field(default_factory=dict)
     """`sources` of run.json."""
+    inputs: Sequence[InputFile] = ()
+    """Those of run.json."""
 
     def run(self, step: str, function: Callable[[T], Commit], tasks: Sequence[T]) -> Commits:
         """The commits of all tasks of a step; see `run_tasks`.

@@ -140,16 +140,14 @@ class HeldStage:
         new = answer.signals.keys() - doc.signals.keys() - ({self._signals} if self.quality else set())
         if new:
             problem = f"stores signals under {', '.join(map(repr, sorted(new)))}, for which the tables have no column"
-            mend = (
-                f"they are kept under {self._signals!r} of a stage with SIGNALS, measure and judge; see docs/stages.md"
-            )
+            mend = f"a stage with SIGNALS, measure and judge keeps them under {self._signals!r}; see docs/stages.md"
             raise self._broken(problem, doc, mend)
 
     def _refuse_types(self, answer: Document | Drop, fields: _Kinds, doc: Document) -> None:
         for field, (kinds, expected) in fields.items():
             value = getattr(answer, field)
             too_large = isinstance(value, int) and abs(value) > _LARGEST.get(field, (1 << 63) - 1)
-            if not isinstance(value, kinds) or too_large:
+            if not isinstance(value, kinds) or too_large or value != value:  # NaN is no number
                 found = f"{field} is {reprlib.repr(value)} ({type(value).__name__})"
                 raise self._broken(f"gave a {type(answer).__name__} whose {found}; it must be {expected}", doc)
 

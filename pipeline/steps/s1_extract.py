@@ -5,8 +5,11 @@ input -> records -> screen -> stages of `extract` -> steps/extract/documents, dr
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
+from pipeline.contract.errors import IntegrityError
+from pipeline.contract.run import InputFile
 from pipeline.document import Document, Drop, Stage
 from pipeline.engine.isolation import Begin, guarded
 from pipeline.engine.ledger import Commit
@@ -37,6 +40,8 @@ class ExtractTask:
     reading: Reading
     screen: Screen
     work: StageWork
+    known: InputFile | None
+    """The input as run.json has it."""
     copies: s0_copies.Found | None
     """What step 0 found; None where it was not asked."""
 
@@ -47,8 +52,10 @@ def run(
     """The commits of the step, one per input; a task is called by the number of its input."""
     ranges = s0_copies.run(context, inputs, reading, screen, stages)
     work = context.stage_work(stages)
+    known = {item.path: item for item in context.inputs}
     tasks = [
         ExtractTask(key=f"{number:05d}", input=item, reading=reading, screen=screen, work=work,
+                    known=known.get(item.path),
                     copies=None if ranges is None else s0_copies.Found(context.out, number, ranges))
         for number, item in enumerate(inputs)
     ]  # fmt: skip
@@ -61,7 +68,17 @@ def extract(task: ExtractTask) -> Commit:
     schema = document_schema(signals_type(work.stages))
     writer = PartWriter(work, PartFiles(step=STEP, key=task.key, documents=FOLDER, schema=schema))
     writer.add_all(guarded(pages, task, work.limits, isolate=work.isolate))
+    _refuse_changed(task.known)
     return writer.publish(notes={"input": task.input.path})
+
+
+def _refuse_changed(known: InputFile | None) -> None:
+    """Raise IntegrityError where a local input is not the file any more whose SHA-256 run.json has."""
+    if known is None or known.modified is None:
+        return
+    status = Path(known.path).stat()
+    if (status.st_size, status.st_mtime_ns) != (known.bytes, known.modified):
+        raise IntegrityError(f"{known.path}: has changed while the build was under way; build into a new --output")
 
 
 def pages(task: ExtractTask, resume: Position | None, begin: Begin) -> Iterator[tuple[Position, Outcome]]:

@@ -14,6 +14,7 @@ from warc_pages import Page, article, write_warc
 REPOSITORY = Path(__file__).resolve().parents[2]
 COOKIES = """
 import dataclasses
+import pathlib
 from words import count
 from pipeline.document import Document, Drop
 
@@ -25,6 +26,14 @@ class CookieFilter:
     def __call__(self, doc: Document) -> Document | Drop:
         found = count(doc.text)
         return Drop("too_many_cookies", found, self.max_cookies) if found > self.max_cookies else doc
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Listed:
+    words: pathlib.Path
+
+    def __call__(self, doc: Document) -> Document:
+        return doc
 
 
 class NoDataclass:
@@ -156,7 +165,7 @@ def test_blocks_of_one_class_have_prefixes_of_their_own(place):
 @pytest.mark.parametrize(
     ("stages", "stage", "message"),
     [
-        ("own", "cookies.CookieFiter", "has no 'CookieFiter'\n  known: CookieFilter, NoDataclass, NotCallable\n"),
+        ("own", "cookies.CookieFiter", "'CookieFiter'\n  known: CookieFilter, Listed, NoDataclass, NotCallable\n"),
         ("own", "cookies.NoDataclass", "'NoDataclass' is no dataclass; a stage is a frozen dataclass"),
         ("own", "cookies.NotCallable", "'NotCallable' cannot be called: it has no method __call__"),
         ("own", "unparsable.Stage", "unparsable.py:3: cannot be imported: SyntaxError: "),
@@ -166,7 +175,8 @@ def test_blocks_of_one_class_have_prefixes_of_their_own(place):
         ("own", "cookies.deeper.CookieFilter", "no module 'cookies.deeper' in "),
         ("nowhere", "cookies.CookieFilter", "run.stages_path: nowhere: there is no such folder"),
         (None, "beside.Stage", "no module 'beside'"),
-        (None, "beside.Stage", "beside.py lies beside the config: add --stages "),
+        (None, "beside.Stage", "beside.py is there: add --stages "),
+        (None, "needs.Stage", "own/needs.py is there: add --stages own"),
     ],
 )  # fmt: skip
 def test_the_real_cause_is_named_with_its_place(place, stages, stage, message):
@@ -178,6 +188,11 @@ def test_the_real_cause_is_named_with_its_place(place, stages, stage, message):
     said = build(place, "out", *(("--stages", stages) if stages else ()), code=2)
     assert message.format(place=place) in said
     assert "Traceback" not in said
+
+
+def test_a_field_of_a_type_that_no_config_can_hold_is_named(place):
+    said = build(place, "out", "--stages", "own", "--set", "filter=[{cookies.Listed: {words: words.txt}}]", code=2)
+    assert "filter[0].cookies.Listed.words: its class says Path, which no config can hold\n  known: bool, int" in said
 
 
 def test_arguments_of_a_datatrove_block_are_asked_for_where_they_go(place):
@@ -220,6 +235,37 @@ def test_what_a_stage_prints_does_not_mix_with_what_the_command_says(place):
     )
     assert json.loads(done.stdout)["read"] == 6
     assert "looking" in done.stderr
+
+
+def test_an_input_that_changes_while_a_build_runs_ends_it(place):
+    path = place / "own" / "cookies.py"
+    touch = f"        import os\n        os.utime({str(place / 'a.warc.gz')!r}, ns=(1, 1))\n        found = count"
+    path.write_text(path.read_text().replace("        found = count", touch))
+    said = build(place, "out", "--stages", "own", "--set", "filter=[]", "--set",
+                 "extract=[{main_text: {engine: resiliparse}}, cookies.CookieFilter]", code=1)  # fmt: skip
+    assert "a.warc.gz: has changed while the build was under way" in said
+
+
+def test_a_build_that_failed_before_it_did_anything_leaves_its_folder_free(place):
+    rows = place / "a.jsonl"
+    rows.write_text("".join(json.dumps({"words": "Some words of a page. " * 20}) + "\n" for _ in range(3)))
+    first = (
+        "build",
+        "c.yaml",
+        "--input",
+        "a.jsonl",
+        "--output",
+        "out",
+        "--local",
+        "--set",
+        "extract=[]",
+        "--set",
+        "filter=[]",
+    )
+    assert "set input.columns.text" in run(place, *first, code=2).stderr
+    run(place, *first, "--set", "input.columns.text=words")
+    run(place, *first, "--set", "input.columns.text=words")
+    assert "holds a run with another config" in run(place, *first, code=2).stderr
 
 
 @pytest.mark.parametrize("isolate", ["true", "false"])

@@ -1,6 +1,7 @@
 """`--reuse`: the same bytes as a fresh build, and refused where they could not be."""
 
 import filecmp
+import shutil
 from pathlib import Path
 
 import pytest
@@ -235,3 +236,14 @@ def test_a_changed_config_in_an_old_folder_is_refused_with_what_would_help(crawl
     (spaced / "steps").rename(tmp_path / "gone")
     (spaced / "steps").symlink_to(old / "steps")
     assert f"`--reuse '{spaced}' --output NEW`" in refused(SHORTER, out=spaced)
+
+
+@pytest.mark.parametrize("content", [b"{", None])
+def test_a_damaged_run_is_named_with_what_to_do(crawl, old, tmp_path, content):
+    shutil.copytree(old, tmp_path / "old")
+    commit = tmp_path / "old" / "steps" / "extract" / "commits" / "00000.json"
+    commit.write_bytes(content or commit.read_bytes().replace(b'"rows": ', b'"rows": 1'))
+    with pytest.raises(
+        ConfigError, match=r"--reuse .*old: is damaged: (.|\n)*build without --reuse; or build that run"
+    ):
+        run(crawl, tmp_path / "new", reuse=tmp_path / "old")

@@ -43,6 +43,7 @@ class Gives:
             "another id": doc.but(id=doc.id + "x"),
             "another offset": doc.but(warc_offset=1 << 70),
             "huge size": doc.but(cluster_size=1 << 40),
+            "no number": Drop("short", value=float("nan")),
             "huge value": Drop("short", value=10**400),
             "reason of words": Drop("too short"),
             "no reason": Drop(3),  # type: ignore[arg-type]

@@ -42,6 +42,7 @@ def said(doc, stage, pages: int = 1) -> str:
         ("another id", "gave a Document whose id is 'test-docx' instead of 'test-doc'; it must stay what it is"),
         ("another offset", "gave a Document whose warc_offset is 1180591620717411303424 instead of 0; it must stay"),
         ("huge size", "gave a Document whose cluster_size is 1099511627776 (int); it must be a whole number"),
+        ("no number", "gave a Drop whose value is nan (float); it must be a number or None"),
         ("huge value", "(int); it must be a number or None"),
         ("reason of words", "gave a Drop whose reason is 'too short'; it must be in snake_case"),
         ("no reason", "gave a Drop whose reason is 3 (int); it must be a str, in snake_case"),
