@@ -85,9 +85,13 @@ class Corpus:
 
     @property
     def provenance(self) -> list[dict[str, Any]]:
-        """Folder, weight and SHA-256 of the manifest of each source."""
+        """Folder (absolute: a run is looked at from anywhere), weight and SHA-256 of the manifest of each source."""
         return [
-            {"path": str(shards.folder), "weight": weight, "sha256": sha256_file(shards.folder / "manifest.json")}
+            {
+                "path": str(shards.folder.resolve()),
+                "weight": weight,
+                "sha256": sha256_file(shards.folder / "manifest.json"),
+            }
             for shards, weight in zip(self.sets, self.weights, strict=True)
         ]
 

@@ -50,6 +50,18 @@ class Reading:
     warc_offset: int
 
 
+def _located(config: PretrainConfig, found: checkpoint.Checkpoint) -> PretrainConfig:
+    """The config with its relative paths of shards as training resolved them, as far as those are still there."""
+    places = [Path(entry["path"]) for entry in found.provenance["tokens"]]
+    sources = tuple(
+        source
+        if Path(source.path).is_absolute() or not place.is_dir()
+        else dataclasses.replace(source, path=str(place))
+        for source, place in zip(config.data.sources, places, strict=True)
+    )
+    return dataclasses.replace(config, data=dataclasses.replace(config.data, tokens=sources))
+
+
 class Lineage:
     """The readings of a run.
 
@@ -64,7 +76,7 @@ class Lineage:
         found = checkpoint.read(run)
         if found.kind != "pretrain":
             raise InputError(str(found.path), f"is a checkpoint of {found.kind}; shards are read by pretrain alone")
-        self.config = build(PretrainConfig, found.config, str(found.path / "config.json"))
+        self.config = _located(build(PretrainConfig, found.config, str(found.path / "config.json")), found)
         corpus = open_corpus(self.config)
         for before, now in zip(found.provenance["tokens"], corpus.provenance, strict=True):
             if before["sha256"] != now["sha256"]:

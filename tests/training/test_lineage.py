@@ -1,4 +1,5 @@
 import collections
+import contextlib
 import json
 
 import pytest
@@ -16,7 +17,7 @@ def run(tokens, tmp_path_factory):
     folder = tmp_path_factory.mktemp("lineage")
     config = folder / "config.yaml"
     tree = {
-        "data": {"tokens": str(tokens)},
+        "data": {"tokens": tokens.name},  # relative: a run is looked at from other folders, too
         "batch": {"steps": 40, "tokens": 3 * 256},
         "run": {"output": str(folder / "run"), "tensorboard": False, "sample_every": None},
         "model": {"context_length": 256, "layers": 1, "width": 16, "heads": 2},
@@ -26,7 +27,8 @@ def run(tokens, tmp_path_factory):
     config.write_text(json.dumps(tree))
     world = parallel.start(ParallelConfig(device="cpu"))
     try:
-        pretrain.run(pretrain.open_inputs(load_config(config)), world)
+        with contextlib.chdir(tokens.parent):
+            pretrain.run(pretrain.open_inputs(load_config(config)), world)
     finally:
         parallel.stop()
     return folder / "run"
@@ -92,7 +94,7 @@ def test_other_shards_are_refused(run, tmp_path, write_tokens):
     for file in path.iterdir():
         (copy / file.name).symlink_to(file)
     (copy / "config.json").unlink()
-    text = json.dumps(tree).replace(tree["data"]["tokens"], str(other))
+    text = json.dumps(tree | {"data": tree["data"] | {"tokens": str(other)}})
     (copy / "config.json").write_text(text.ljust((path / "config.json").stat().st_size))
     manifest = json.loads((copy / "checkpoint.json").read_text())
     manifest["files"] = {"config.json": {"bytes": (copy / "config.json").stat().st_size, "sha256": ""}}
