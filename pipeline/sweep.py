@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.contract.errors import ConfigError, InputError
-from pipeline.contract.run import RunRecord
+from pipeline.contract.run import Publication, RunRecord
 from pipeline.contract.tables import read_batches, read_table
 from pipeline.document import QualityStage
 from pipeline.engine.ledger import Commit, Ledger, add_counts
@@ -161,12 +161,21 @@ def _parts(out: Path) -> tuple[list[_Part], float]:
     parts = [_part(out, commit) for commit in commits.values()]
     gone = [part.kept for part in parts if not part.kept.is_file()]
     if gone or not parts:
-        problem = f"{gone[0]} is gone (run.keep_steps: false?)" if gone else "step 2 has not been run"
-        raise InputError(str(out), problem, mend="build it again with run.keep_steps: true")
+        raise _without_steps(out, gone)
     documents = sum(commit.counts.get("read", 0) for commit in commits.values())
     wanted = max(1, min(len(parts), len(parts) * MAX_DOCUMENTS // max(documents, 1)))
     chosen = [parts[number * len(parts) // wanted] for number in range(wanted)]
     return chosen, wanted / len(parts)
+
+
+def _without_steps(out: Path, gone: Sequence[Path]) -> InputError:
+    """What is missing, and where it can be had: a copy or a takedown never had the intermediate documents."""
+    published = Publication.read(out)
+    if published and published.left_out:
+        return InputError(str(out), "was published without its intermediate documents, which a sweep reads",
+                          mend="sweep the folder of the build, or publish it with --steps")  # fmt: skip
+    problem = f"{gone[0]} is gone (run.keep_steps: false, or a copy that `remove` made?)" if gone else "has no step 2"
+    return InputError(str(out), problem, mend="sweep the folder of the build, made with run.keep_steps: true")
 
 
 def _part(out: Path, commit: Commit) -> _Part:

@@ -15,6 +15,8 @@ from pipeline.config import load_config
 from pipeline.contract.errors import ConfigError, InputError
 from pipeline.engine.ledger import Ledger, add_counts
 from pipeline.flow import build
+from pipeline.publish import publish
+from pipeline.storage.remote import RemoteSettings
 from pipeline.sweep import sweep
 
 CONFIG = """
@@ -364,3 +366,9 @@ def test_the_command_prints_the_grid_and_the_examples(out):
     assert done.exit_code == 0
     assert f"{len(texts())} documents entered step 2" in done.output
     assert "min_words=20: gained https://a.example/" in done.output
+
+
+def test_a_copy_without_steps_says_where_to_sweep(out, tmp_path):
+    publish(out, str(tmp_path / "copy"), RemoteSettings())
+    with pytest.raises(InputError, match=r"without its intermediate documents(.|\n)*publish it with --steps"):
+        sweep(tmp_path / "copy", [f"{WORDS}=30"])
