@@ -38,7 +38,9 @@ def task_of(path: Path, engine: str, folder: Path) -> ExtractTask:
     work = StageWork(out=folder, stages=tuple(config.extract), limits=PageLimits(), isolate=True, dropped_text=False,
                      max_quarantined=None)  # fmt: skip
     (source,) = expand([str(path)])
-    return ExtractTask(key="0", input=source, reading=Reading(), screen=config.screen, work=work, copies=None)
+    return ExtractTask(
+        key="0", input=source, reading=Reading(), screen=config.screen, work=work, known=None, copies=None
+    )
 
 
 def once(task: ExtractTask, *, isolate: bool) -> tuple[float, list[tuple[str, Any]]]:

@@ -153,7 +153,9 @@ def _task(path: Path, out: Path, stages: tuple[object, ...]) -> ExtractTask:
         out=out, stages=stages, limits=PageLimits(), isolate=False, dropped_text=False, max_quarantined=None
     )
     source = Input(path=str(path), bytes=path.stat().st_size, format="warc")
-    return ExtractTask(key="00000", input=source, reading=Reading(), screen=Screen(), work=work, copies=None)
+    return ExtractTask(
+        key="00000", input=source, reading=Reading(), screen=Screen(), work=work, known=None, copies=None
+    )
 
 
 def _warm_up() -> None:
