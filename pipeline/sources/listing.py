@@ -143,6 +143,8 @@ def _matches(path: str, format: str, settings: RemoteSettings, output: str | Non
     listed = len(found)
     if format == "auto" and in_folder and not any(sign in path for sign in "*?["):
         found = [item for item in found if _is_input(item.path)]
+        if not is_remote(path):
+            _refuse_runs(path, found)
     if not found:
         raise _nothing_found(path, listed)
     return found
@@ -159,6 +161,15 @@ def _outside(path: str, found: list[FileStat], output: str) -> list[FileStat]:
         problem = f"every file it names lies in the run folder {output}, and nothing in that is an input of its own run"
         raise InputError(path, problem, mend="give an --output outside of what is read")
     return outside
+
+
+def _refuse_runs(path: str, found: list[FileStat]) -> None:
+    """Raise InputError where a folder holds a run folder: its tables, and what it dropped, would be read as inputs."""
+    top = Path(path)
+    for folder in sorted({parent for item in found for parent in Path(item.path).parents}):
+        if folder.is_relative_to(top) and folder != top and (folder / "run.json").is_file():
+            raise InputError(path, f"holds the run folder {folder}, whose tables would be read as inputs",
+                             mend="move it elsewhere, or name the inputs by a glob")  # fmt: skip
 
 
 def _once_each(found: list[FileStat]) -> list[FileStat]:

@@ -227,3 +227,15 @@ def test_a_run_folder_in_its_input_folder_is_left_out_through_links_too(tmp_path
     for given, output in (("in", "in/out"), ("link", "in/out"), ("in", "link/out")):
         found = expand([f"{tmp_path}/{given}"], output=f"{tmp_path}/{output}")
         assert [item.path for item in found] == [f"{tmp_path}/{given}/x.warc"]
+
+
+def test_a_run_folder_among_the_inputs_is_called_that(tmp_path):
+    for name in ("a.jsonl", "old/run.json", "old/documents/part-00000.parquet"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).write_text("{}")
+    with pytest.raises(InputError, match=r"holds the run folder .*in/old, whose tables would be read as inputs"):
+        expand([str(tmp_path / "in")])
+    [found] = expand([str(tmp_path / "in" / "*.jsonl")])
+    assert found.path == str(tmp_path / "in" / "a.jsonl")
+    [given] = expand([str(tmp_path / "in" / "old" / "documents")])
+    assert given.path.endswith("part-00000.parquet")
