@@ -18,7 +18,7 @@ from pipeline.contract.manifest import sha256_file
 from pipeline.contract.run import InputFile, RunRecord
 from pipeline.languages import language_warnings
 from pipeline.sources.listing import Input
-from pipeline.stages._own import own_names, sources
+from pipeline.stages._own import code_changes, own_names, sources
 from pipeline.storage.files import is_remote
 from pipeline.storage.remote import RemoteSettings
 
@@ -186,10 +186,8 @@ def source_changes(old: RunRecord, new: RunRecord, names: Collection[str] | None
 
     A stage that only one of the runs has is a change of the config.
     """
-    shared = [name for name in old.sources if name in new.sources and (names is None or name in names)]
-    changed = {name: {*old.sources[name].items()} ^ {*new.sources[name].items()} for name in shared}
-    return [f"the code of {name} has changed: {', '.join(sorted({file for file, _ in changed[name]}))}"
-            for name in shared if changed[name]]  # fmt: skip
+    before = {name: code for name, code in old.sources.items() if names is None or name in names}
+    return code_changes(before, new.sources)
 
 
 def input_changes(old: Sequence[InputFile], new: Sequence[InputFile]) -> list[str]:

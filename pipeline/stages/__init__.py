@@ -1,7 +1,7 @@
 """The stages: one file, one class, one YAML key, one test, one prefix in the report.
 
 The folder is the registry: `gopher_quality.py` holds `GopherQuality`, written `gopher_quality:` in a config. A name
-with a dot (`mypackage.mymodule.MyStage`) imports a class of your own; see `own.py` and docs/stages.md.
+with a dot (`mypackage.mymodule.MyStage`) imports a class of your own; see `_own.py` and docs/stages.md.
 """
 
 import importlib

@@ -160,9 +160,14 @@ def sources(name: str) -> dict[str, str]:
 
 def changed_code(expected: Mapping[str, Mapping[str, str]]) -> str:
     """What of the code behind some dotted names is not as `sources` found it before; empty if all is."""
-    changed = {name: {*sources(name).items()} ^ {*files.items()} for name, files in expected.items()}
-    return "; ".join(f"the code of {name} has changed: {', '.join(sorted({file for file, _ in found}))}"
-                     for name, found in changed.items() if found)  # fmt: skip
+    return "; ".join(code_changes(expected, {name: sources(name) for name in expected}))
+
+
+def code_changes(old: Mapping[str, Mapping[str, str]], new: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """What differs of the code behind the names that both have, one line each."""
+    changed = {name: {*old[name].items()} ^ {*new[name].items()} for name in old if name in new}
+    return [f"the code of {name} has changed: {', '.join(sorted({file for file, _ in found}))}"
+            for name, found in changed.items() if found]  # fmt: skip
 
 
 @functools.cache
