@@ -67,8 +67,8 @@ def _no_run_folder(out: Path, inputs: Sequence[Input]) -> ConfigError:
     local = (item.path for item in inputs if not is_remote(item.path))
     held = next((path for path in local if Path(path).resolve().is_relative_to(out.resolve())), None)
     if held is not None:
-        return ConfigError(str(out), f"holds the input {held}, and is no run folder", mend="give another --output")
-    return ConfigError(str(out), "exists and is no run folder", mend="give another --output, or empty it")
+        return ConfigError(str(out), f"holds the input {held}, and is no run folder", hint="give another --output")
+    return ConfigError(str(out), "exists and is no run folder", hint="give another --output, or empty it")
 
 
 def now() -> str:
@@ -171,10 +171,10 @@ def _refuse_changes(
     shown = "\n  ".join(
         changes[:_MOST_SHOWN] + ([f"... {len(changes) - _MOST_SHOWN} more"] if len(changes) > _MOST_SHOWN else [])
     )
-    mend = "give another --output for the new run, or undo the change to go on with this one"
+    hint = "give another --output for the new run, or undo the change to go on with this one"
     if can_reuse(out, old, new):
-        mend += f"; `--reuse {shlex.quote(str(out))} --output NEW` takes over the steps that do not change"
-    raise ConfigError(str(out), f"holds a run with another config or input; what changed:\n  {shown}", mend=mend)
+        hint += f"; `--reuse {shlex.quote(str(out))} --output NEW` takes over the steps that do not change"
+    raise ConfigError(str(out), f"holds a run with another config or input; what changed:\n  {shown}", hint=hint)
 
 
 def _decides(record: RunRecord) -> dict[str, Any]:

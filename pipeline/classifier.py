@@ -184,11 +184,11 @@ def _place(seed: int, digest: bytes) -> bytes:
 def _refuse_empty(numbers: dict[str, int], held: dict[str, list[str]]) -> None:
     for label, number in numbers.items():
         if not number:
-            raise InputError(f"--{label}", "holds no text", mend="give jsonl, parquet or text files with texts")
+            raise InputError(f"--{label}", "holds no text", hint="give jsonl, parquet or text files with texts")
     for label, texts in held.items():
         if not texts:
-            mend = "give more texts, or --held-out 0"
-            raise InputError(f"--{label}", f"{numbers[label]} texts are too few to hold any out", mend=mend)
+            hint = "give more texts, or --held-out 0"
+            raise InputError(f"--{label}", f"{numbers[label]} texts are too few to hold any out", hint=hint)
 
 
 def _fit(examples: Sequence[tuple[bytes, str, str]], recipe: Recipe, path: Path) -> None:

@@ -224,10 +224,10 @@ def remove(
     from pipeline.report.printable import printable
 
     if not domain and url_file is None:
-        raise UserError("remove", "nothing to remove", mend="give --domain or --url-file")
+        raise UserError("remove", "nothing to remove", hint="give --domain or --url-file")
     domains = frozenset(name.lower().strip(". ") for name in domain)
     if "" in domains:
-        raise UserError("--domain", "is empty", mend="give a domain such as example.com")
+        raise UserError("--domain", "is empty", hint="give a domain such as example.com")
     done = take_out(out, output, Takedown(domains, read_urls(url_file) if url_file else frozenset()))
     _out.print(f"{done.documents:,} documents and {done.tokens:,} tokens taken out, {done.shards_rewritten} of "
                f"{done.shards} shards written anew: {output}", highlight=False, soft_wrap=True)  # fmt: skip

@@ -34,7 +34,7 @@ def show(
         tree = _pipeline(config, overrides, inputs, output, stages)
     elif inputs or output or stages:
         problem = f"--input, --output and --stages are for a config of `build`; {config} is one of {kind}"
-        raise UserError("config show", problem, mend="use --set")
+        raise UserError("config show", problem, hint="use --set")
     else:
         tree = _TRAINING[kind](config, overrides)
     typer.echo(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True), nl=False)

@@ -57,7 +57,7 @@ def plan(
     from pipeline.dedup.plan import plan as make_plan
 
     if recall is not None and threshold is None:
-        raise UserError("--recall", "is of the pairs at a threshold", mend="give --threshold too")
+        raise UserError("--recall", "is of the pairs at a threshold", hint="give --threshold too")
     asked = RECALL if recall is None else recall
     number, budget, given = _count(documents), _bytes(memory), _dedup(config)
     chosen = {"config": given}
@@ -89,7 +89,7 @@ def _dedup(config: Path | None) -> "DedupConfig":
 
     found = load_config(config).dedup
     if found is None:
-        raise UserError(f"{config}: dedup", "is null: nothing is deduplicated", mend="leave --config out")
+        raise UserError(f"{config}: dedup", "is null: nothing is deduplicated", hint="leave --config out")
     return found
 
 

@@ -31,7 +31,7 @@ def explore(
     if token is not None and not (
         16 <= len(token) <= 200 and token.isascii() and token.replace("-", "").replace("_", "").isalnum()
     ):
-        raise UserError("--token", "must be 16 to 200 letters, digits, - or _", mend="leave it out to have one made")
+        raise UserError("--token", "must be 16 to 200 letters, digits, - or _", hint="leave it out to have one made")
     needed = token or (None if is_loopback(host) else secrets.token_urlsafe(24))
     with Explorer(out, host=host, port=port, token=needed) as server:
         shown = f"[{host}]" if ":" in host else host

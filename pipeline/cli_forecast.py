@@ -43,7 +43,7 @@ def forecast(
 
     loaded = load_config(config, overrides=overrides, inputs=inputs, output=output, stages=stages)
     if output and Path(output).exists() and not Path(output).is_dir():
-        raise UserError(output, "is a file", mend="give a run folder, or a folder that does not exist yet")
+        raise UserError(output, "is a file", hint="give a run folder, or a folder that does not exist yet")
     dollars = maker.DOLLARS_PER_CORE_HOUR if dollars_per_core_hour is None else dollars_per_core_hour
     if not math.isfinite(dollars):
         raise UserError("--dollars-per-core-hour", f"must be a finite number, got {dollars}")

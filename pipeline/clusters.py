@@ -126,7 +126,7 @@ def find_clusters(
     """
     record = record or RunRecord.read(out)
     if record.state != "done":
-        raise InputError(str(out), f"is {record.state}, not done", mend="run the build to its end first")
+        raise InputError(str(out), f"is {record.state}, not done", hint="run the build to its end first")
     config: DedupConfig = build(DedupConfig, record.config.get("dedup") or {}, "dedup")
     tables = _Tables.of(out, most_parts)
     sizes, biggest = _biggest(tables, top)

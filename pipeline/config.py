@@ -184,8 +184,8 @@ def load_config(
         found = _near(Path(path).parent, error.__cause__)
         if found is None:
             raise
-        mend = f"{found} is there: add --stages {found.parent}"
-        raise ConfigError(error.place, error.problem, known=error.known, mend=mend) from error
+        hint = f"{found} is there: add --stages {found.parent}"
+        raise ConfigError(error.place, error.problem, known=error.known, hint=hint) from error
 
 
 def _near(folder: Path, cause: BaseException | None) -> Path | None:

@@ -74,7 +74,7 @@ def build(config: PipelineConfig, *, quiet: bool = False, warn: bool = True, reu
         reuse: folder of another run, of which every step, or input of a step, that cannot differ here is taken over.
 
     Raises:
-        UserError: something in the config, the inputs or the folder has to be mended first.
+        UserError: something in the config, the inputs or the folder has to be fixed first.
         IntegrityError: records were lost or doubled.
     """
     out, inputs = _check(config)
@@ -116,7 +116,7 @@ def build(config: PipelineConfig, *, quiet: bool = False, warn: bool = True, reu
 def _check(config: PipelineConfig) -> tuple[Path, list[Input]]:
     """What can be known to be wrong before anything is computed."""
     if not config.run.output:
-        raise ConfigError("run.output", "no run folder is given", mend="add --output OUT")
+        raise ConfigError("run.output", "no run folder is given", hint="add --output OUT")
     if config.dedup:
         check_keep(config.dedup.keep, signals_type((*config.extract, *config.filter)))
         open_earlier(config.dedup, dump=config.input.dump, out=Path(config.run.output))
@@ -127,8 +127,8 @@ def _check(config: PipelineConfig) -> tuple[Path, list[Input]]:
     if tokenize.tokenizer:
         load_tokenizer(tokenize.tokenizer, tokenize.end_of_text)
     elif tokenize.train_tokenizer is None:
-        mend = "add --set tokenize.tokenizer=PATH/tokenizer.json, or train_tokenizer: {vocabulary_size: 32768}"
-        raise ConfigError("tokenize.tokenizer", "no tokenizer is given", mend=mend)
+        hint = "add --set tokenize.tokenizer=PATH/tokenizer.json, or train_tokenizer: {vocabulary_size: 32768}"
+        raise ConfigError("tokenize.tokenizer", "no tokenizer is given", hint=hint)
     for stage in (*config.extract, *config.filter, *tokenize.stages):
         prepare(stage)
     pipeline.text.prepare()
@@ -262,12 +262,12 @@ def _only_one(out: Path) -> Iterator[None]:
         out.mkdir(parents=True, exist_ok=True)
         lock = (out / ".lock").open("w")
     except OSError as error:
-        raise UserError(str(out), f"cannot be written: {error.strerror}", mend="give another --output") from error
+        raise UserError(str(out), f"cannot be written: {error.strerror}", hint="give another --output") from error
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise UserError(
-                str(out), "another build is running in this folder", mend="wait for it, or stop it"
+                str(out), "another build is running in this folder", hint="wait for it, or stop it"
             ) from error
         yield

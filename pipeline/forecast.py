@@ -174,7 +174,7 @@ def save(made: Forecast, out: Path) -> None:
         _place(out).parent.mkdir(parents=True, exist_ok=True)
         write_json(_place(out), dataclasses.asdict(made))
     except OSError as error:
-        raise UserError(str(out), f"cannot be written: {error.strerror}", mend="give another --output") from error
+        raise UserError(str(out), f"cannot be written: {error.strerror}", hint="give another --output") from error
 
 
 def saved(out: Path) -> Forecast | None:

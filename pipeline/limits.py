@@ -58,8 +58,8 @@ def check_languages(stage: Any) -> None:
         for name in limits:
             if name not in known:
                 meant = difflib.get_close_matches(name, known, 1)
-                mend = f"did you mean '{meant[0]}'?" if meant else f"known: {', '.join(known)}"
-                raise ValueError(f"languages.{language}: unknown limit '{name}'; {mend}")
+                hint = f"did you mean '{meant[0]}'?" if meant else f"known: {', '.join(known)}"
+                raise ValueError(f"languages.{language}: unknown limit '{name}'; {hint}")
         try:
             dataclasses.replace(stage, languages={}, **limits)
         except ValueError as error:

@@ -85,7 +85,7 @@ def publish(
     record = RunRecord.read(out)
     if record.state != "done":
         raise UserError(
-            str(out), f"is {record.state}, and only a finished run is published", mend="build it to its end"
+            str(out), f"is {record.state}, and only a finished run is published", hint="build it to its end"
         )
     target = _outside(out, target)
     _refuse_other(record, target, settings)
@@ -119,12 +119,12 @@ def publish(
 def _outside(out: Path, target: str) -> str:
     """The target, absolute: a place that can be written to, outside the run folder."""
     if target.lower().startswith(("http://", "https://")):
-        raise UserError(target, "cannot be written to", mend="give a folder, or an address such as s3://bucket/run")
+        raise UserError(target, "cannot be written to", hint="give a folder, or an address such as s3://bucket/run")
     if not target.strip():
-        raise UserError("TARGET", "is empty", mend="give a folder, or an address such as s3://bucket/run")
+        raise UserError("TARGET", "is empty", hint="give a folder, or an address such as s3://bucket/run")
     target = target.rstrip("/") if is_remote(target) else str(Path(target).absolute())
     if not is_remote(target) and Path(target).resolve().is_relative_to(out.resolve()):
-        raise UserError(target, f"lies in the run folder {out} itself", mend="give a folder outside it")
+        raise UserError(target, f"lies in the run folder {out} itself", hint="give a folder outside it")
     return target
 
 
@@ -165,7 +165,7 @@ def _refuse_incomplete(out: Path, record: RunRecord, files: list[str], *, steps:
     source = Publication.read(out)
     if steps and source and source.left_out:
         problem = "was published without its intermediate documents, so it has none to send"
-        raise UserError(str(out), problem, mend="leave --steps out, or give the folder of the build")
+        raise UserError(str(out), problem, hint="leave --steps out, or give the folder of the build")
     there = set(files)
     wanted = {*FOLDERS, "steps"} if steps else FOLDERS
     entries = [entry for entry in expected_files(out, record) if entry.path.partition("/")[0] in wanted]
@@ -187,9 +187,9 @@ def _refuse_other(record: RunRecord, target: str, settings: RemoteSettings) -> N
     try:
         there = json.loads(read_bytes(place, settings))["fingerprint"]
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(place, f"is no run record: {error}", mend="give another target") from error
+        raise UserError(place, f"is no run record: {error}", hint="give another target") from error
     if there != record.fingerprint:
-        raise UserError(target, "holds another run", mend="give another target, or remove that one first")
+        raise UserError(target, "holds another run", hint="give another target, or remove that one first")
 
 
 def _known(out: Path, target: str) -> dict[str, _Sent]:

@@ -86,7 +86,7 @@ def read_urls(path: Path) -> frozenset[str]:
         raise InputError(str(path), f"cannot be read: {error}") from error
     urls = frozenset(line.strip() for line in lines if line.strip() and not line.startswith("#"))
     if not urls:
-        raise InputError(str(path), "names no URL", mend="give a file with one URL a line")
+        raise InputError(str(path), "names no URL", hint="give a file with one URL a line")
     return urls
 
 
@@ -100,18 +100,18 @@ def remove(out: Path, target: Path, takedown: Takedown) -> Removed:
     """
     record = RunRecord.read(out)
     if record.state != "done":
-        raise InputError(str(out), f"is {record.state}, not done", mend="run the build to its end first")
+        raise InputError(str(out), f"is {record.state}, not done", hint="run the build to its end first")
     if target.exists():
-        raise ConfigError(str(target), "exists already", mend="give another --output")
+        raise ConfigError(str(target), "exists already", hint="give another --output")
     if target.resolve().is_relative_to(out.resolve()):
-        raise ConfigError(str(target), f"lies in the run folder {out} itself", mend="give an --output outside it")
+        raise ConfigError(str(target), f"lies in the run folder {out} itself", hint="give an --output outside it")
     missing = next((folder for folder in _COPIED if not (out / folder).is_dir()), None)
     if missing:
         raise IntegrityError(f"{out}: its folder {missing} is missing; `tokenmill verify` tells all that is damaged")
     unmatched = _unmatched(out, takedown)
     if len(unmatched) == len(takedown.names()):
-        mend = "`tokenmill trace OUT --domain D` or `--url U` tells what became of a page"
-        raise InputError(str(out), no_document_of(unmatched), mend=mend)
+        hint = "`tokenmill trace OUT --domain D` or `--url U` tells what became of a page"
+        raise InputError(str(out), no_document_of(unmatched), hint=hint)
     work = target.with_name(f".{target.name}.partial")
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)

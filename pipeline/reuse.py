@@ -76,12 +76,12 @@ def plan_reuse(source: Path, out: Path, record: RunRecord) -> Plan:
     """
     old = RunRecord.read(source)
     if source.resolve() == out.resolve():
-        raise ConfigError(f"--reuse {source}", "is the run folder itself", mend="give another --output")
+        raise ConfigError(f"--reuse {source}", "is the run folder itself", hint="give another --output")
     try:
         return _plan(source, old, record)
     except (InputError, IntegrityError) as error:
-        mend = "build without --reuse; or build that run again, which makes anew what is damaged"
-        raise ConfigError(f"--reuse {source}", f"is damaged: {error}", mend=mend) from error
+        hint = "build without --reuse; or build that run again, which makes anew what is damaged"
+        raise ConfigError(f"--reuse {source}", f"is damaged: {error}", hint=hint) from error
 
 
 def can_reuse(source: Path, old: RunRecord, new: RunRecord) -> bool:
@@ -154,7 +154,7 @@ def _compares_all_inputs(config: Mapping[str, Any]) -> bool:
 def _refusal(source: Path, changes: Sequence[str]) -> ConfigError:
     shown = "\n  ".join(changes[:_MOST_SHOWN])
     problem = f"not even its first step can be taken over; what differs:\n  {shown}"
-    return ConfigError(f"--reuse {source}", problem, mend="build without --reuse")
+    return ConfigError(f"--reuse {source}", problem, hint="build without --reuse")
 
 
 def take_over(plan: Plan, out: Path) -> dict[str, int]:

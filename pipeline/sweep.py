@@ -118,7 +118,7 @@ def sweep(out: Path, grid: Sequence[str], *, examples: int = EXAMPLES) -> Sweep:
         raise ConfigError("--set", f"a sweep has one or two limits, got {len(grid)}")
     axes = [parse_axis(argument, record) for argument in grid]
     if len({axis.key for axis in axes}) < len(axes):
-        raise ConfigError(f"--set {axes[0].key}", "is given twice", mend="give all its values at once")
+        raise ConfigError(f"--set {axes[0].key}", "is given twice", hint="give all its values at once")
     points = [dict(zip([axis.key for axis in axes], values, strict=True))
               for values in itertools.product(*(axis.values for axis in axes))]  # fmt: skip
     if len(points) > _MOST_SETTINGS:
@@ -173,9 +173,9 @@ def _without_steps(out: Path, gone: Sequence[Path]) -> InputError:
     published = Publication.read(out)
     if published and published.left_out:
         return InputError(str(out), "was published without its intermediate documents, which a sweep reads",
-                          mend="sweep the folder of the build, or publish it with --steps")  # fmt: skip
+                          hint="sweep the folder of the build, or publish it with --steps")  # fmt: skip
     problem = f"{gone[0]} is gone (run.keep_steps: false, or a copy that `remove` made?)" if gone else "has no step 2"
-    return InputError(str(out), problem, mend="sweep the folder of the build, made with run.keep_steps: true")
+    return InputError(str(out), problem, hint="sweep the folder of the build, made with run.keep_steps: true")
 
 
 def _part(out: Path, commit: Commit) -> _Part:

@@ -140,27 +140,27 @@ def parse_axis(argument: str, record: RunRecord) -> Axis:
     except ValueError:
         parts, raw = [], ""
     if not raw.strip():
-        raise ConfigError(f"--set {argument}", "expected KEY=VALUE,VALUE,...", mend=_EXAMPLE)
+        raise ConfigError(f"--set {argument}", "expected KEY=VALUE,VALUE,...", hint=_EXAMPLE)
     key = argument[: -len(raw) - 1].strip()
     if parts[0] == "filter":
         return _rule(key, parts[1:], _numbers(raw), stages_of(record, {}, "run.json", extract=False))
     if parts[0] == "extract":
         return _language(key, parts[1:], raw, stages_of(record, {}, "run.json", extract=True))
     raise ConfigError(f"--set {key}", "only limits of the stages under `filter`, and of `extract.language_id`, can be "
-                      "swept", mend=_EXAMPLE)  # fmt: skip
+                      "swept", hint=_EXAMPLE)  # fmt: skip
 
 
 def _rule(key: str, parts: Sequence[str], values: tuple[str, ...], stages: Stages) -> RuleAxis:
     name, rest = _stage_named(parts, stages.filter)
     if name not in stages.rules:
         problem = f"the run has no stage '{name}' that stored raw values"
-        raise ConfigError(f"--set {key}", problem, known=sorted(stages.rules), mend=nearest(name, stages.rules))
+        raise ConfigError(f"--set {key}", problem, known=sorted(stages.rules), hint=nearest(name, stages.rules))
     rules = {rule.limit: rule.signal for rule in getattr(stages.rules[name], "RULES", ())}
     own = rest[0] == "languages" and len(rest) == 3
     limit = rest[-1] if own or len(rest) == 1 else ".".join(rest)
     if limit not in rules:
         problem = f"'{limit}' is no limit of '{name}' that follows from a stored value"
-        raise ConfigError(f"--set {key}", problem, known=sorted(rules), mend=nearest(limit, rules))
+        raise ConfigError(f"--set {key}", problem, known=sorted(rules), hint=nearest(limit, rules))
     return RuleAxis(
         key=key, values=values, stage=name, limit=limit, signal=rules[limit], language=rest[1] if own else ""
     )
@@ -171,7 +171,7 @@ def _language(key: str, parts: Sequence[str], raw: str, stages: Stages) -> Langu
     if name != _LANGUAGE or stages.language is None:
         problem = f"the run has no stage '{name}' in step 1 that stored a value ({_LANGUAGE} does)"
         known = [_LANGUAGE] if stages.language else []
-        raise ConfigError(f"--set {key}", problem, known=known, mend=nearest(name, known))
+        raise ConfigError(f"--set {key}", problem, known=known, hint=nearest(name, known))
     if sum(isinstance(stage, LanguageId) for _, stage in stages.extract) > 1:
         problem = f"step 1 has {_LANGUAGE} twice, and the score of the last alone is stored: neither can be swept"
         raise ConfigError(f"--set {key}", problem)
@@ -179,7 +179,7 @@ def _language(key: str, parts: Sequence[str], raw: str, stages: Stages) -> Langu
     if len(rest) != _LANGUAGE_KEYS.get(field, 0):
         problem = f"'{'.'.join(rest)}' of {_LANGUAGE} cannot be swept"
         known = [name if length == 1 else f"{name}.LANGUAGE" for name, length in _LANGUAGE_KEYS.items()]
-        raise ConfigError(f"--set {key}", problem, known=known, mend=nearest(field, known))
+        raise ConfigError(f"--set {key}", problem, known=known, hint=nearest(field, known))
     values = _lists(key, raw) if field == "keep" else _numbers(raw)
     return LanguageAxis(key=key, values=values, field=field, language=language)
 
@@ -206,6 +206,6 @@ def _lists(key: str, raw: str) -> tuple[str, ...]:
     values = parse_yaml(f"[{raw}]", f"--set {key}={raw}")
     if not all(value is None or isinstance(value, list) for value in values):
         raise ConfigError(
-            f"--set {key}={raw}", "expected lists of languages", mend=f"example: --set '{key}=[en],[en,de]'"
+            f"--set {key}={raw}", "expected lists of languages", hint=f"example: --set '{key}=[en],[en,de]'"
         )
     return tuple(json.dumps(value) for value in values)

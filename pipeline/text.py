@@ -134,7 +134,7 @@ def _datatrove_split(language: str) -> Split:
         tokenize("a")
     except (ValueError, ImportError) as error:
         problem = f"datatrove cannot split words of the language '{language}': {error}"
-        raise ConfigError("word_split: datatrove", problem, mend="use word_split: fast") from error
+        raise ConfigError("word_split: datatrove", problem, hint="use word_split: fast") from error
     return functools.partial(_split_by, tokenize)
 
 

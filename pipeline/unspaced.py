@@ -23,7 +23,7 @@ def split_unspaced(language: str, chunks: Sequence[str]) -> list[Sequence[str]]:
         from icu4py.breakers import WordBreaker
     except ImportError as error:
         problem = f"words of the language '{language}' cannot be split: the package icu4py is not installed"
-        raise ConfigError("word_split: fast", problem, mend="pip install 'tokenmill[pipeline]'") from error
+        raise ConfigError("word_split: fast", problem, hint="pip install 'tokenmill[pipeline]'") from error
     locale = _LOCALES.get(language, language)
     return [list(WordBreaker(_encodable(chunk), locale)) for chunk in chunks]
 

@@ -81,7 +81,7 @@ class ChatFormat:
         missing = [token for token, number in ids.items() if number is None]
         if missing:
             problem = f"has no chat tokens ({', '.join(missing)})"
-            raise InputError("tokenizer", problem, mend="fine-tune the checkpoint on conversations first")
+            raise InputError("tokenizer", problem, hint="fine-tune the checkpoint on conversations first")
         role_ids = {role: int(ids[token] or 0) for role, token in ROLE_TOKENS.items()}
         return cls(end_of_text_id, role_ids, int(ids[END_OF_TURN] or 0), int(ids[PAD] or 0), plain_tokenizer(tokenizer))
 
@@ -186,4 +186,4 @@ def check_tokenizer(tokenizer: Tokenizer, format: ChatFormat) -> None:
     whole = tokenizer.encode(render_text(probe, bos), add_special_tokens=False).ids
     if whole != pieces:
         problem = f"encodes a rendered conversation as {whole}, but its messages one by one as {pieces}"
-        raise InputError("tokenizer", problem, mend="use a byte-level BPE, which takes each message alike")
+        raise InputError("tokenizer", problem, hint="use a byte-level BPE, which takes each message alike")

@@ -215,7 +215,7 @@ def find(path: str | Path) -> Path:
         if found := steps(folder):
             return found[-1]
     problem = "holds no checkpoint" if path.is_dir() else "is not there"
-    raise InputError(str(path), problem, mend="give a run folder of train or sft, or one of its checkpoints/step-*")
+    raise InputError(str(path), problem, hint="give a run folder of train or sft, or one of its checkpoints/step-*")
 
 
 def read(path: str | Path, *, check_hashes: bool = False) -> Checkpoint:

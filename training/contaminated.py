@@ -42,13 +42,13 @@ class Checked:
             InputError: the run did not look for the items of this file, or looked for those of another of its name.
         """
         known = sorted({benchmark for benchmark, _ in self._found.states})
-        place, mend = f"task '{task}'", f"build with `decontaminate: {{benchmarks: [{path}]}}`, or leave the task out"
+        place, hint = f"task '{task}'", f"build with `decontaminate: {{benchmarks: [{path}]}}`, or leave the task out"
         if path.name not in known:
-            raise InputError(place, f"{self.out} did not look for the items of {path.name}", known=known, mend=mend)
+            raise InputError(place, f"{self.out} did not look for the items of {path.name}", known=known, hint=hint)
         sha256 = self._found.files.get(path.name)
         if sha256 is not None and sha256 != sha256_file(path):
             raise InputError(place, f"{self.out} looked for the items of another {path.name} (its sha256 differs)",
-                             mend=mend)  # fmt: skip
+                             hint=hint)  # fmt: skip
         return [self._found.states.get((path.name, name), "unchecked") for name in names]
 
 

@@ -40,15 +40,15 @@ class Fault:
     """snake_case, for counting."""
     problem: str
     place: str
-    mend: str | None = None
+    hint: str | None = None
 
     def error(self) -> InputError:
         """The error that stops a strict run."""
-        return InputError(self.place, self.problem, mend=self.mend)
+        return InputError(self.place, self.problem, hint=self.hint)
 
 
 class _Faulty(Exception):
-    """Carries (cause, problem, mend) from a check to `parse`."""
+    """Carries (cause, problem, hint) from a check to `parse`."""
 
 
 def read_conversations(paths: Sequence[Path]) -> Iterator[Conversation | Fault]:
@@ -99,8 +99,8 @@ def parse(line: bytes, place: str) -> Conversation | Fault:
         messages = _messages(record.get("messages"), sorted(record))
         return Conversation(_identity(record, messages), messages, place)
     except _Faulty as fault:
-        cause, problem, mend = fault.args
-        return Fault(cause, problem, place, mend)
+        cause, problem, hint = fault.args
+        return Fault(cause, problem, place, hint)
 
 
 def parse_messages(raw: Any) -> tuple[Message, ...]:
@@ -112,8 +112,8 @@ def parse_messages(raw: Any) -> tuple[Message, ...]:
     try:
         return _messages(raw, [], reply=False)
     except _Faulty as fault:
-        _, problem, mend = fault.args
-        raise InputError("messages", problem, mend=mend) from fault
+        _, problem, hint = fault.args
+        raise InputError("messages", problem, hint=hint) from fault
 
 
 def _record(line: bytes) -> dict[str, Any]:
@@ -148,8 +148,8 @@ def _message(raw: Any, index: int) -> Message:
     role, content, weight = raw.get("role"), raw.get("content"), raw.get("weight")
     if role not in ROLES:
         known = f"known: {', '.join(ROLES)}"
-        mend = nearest(role, ROLES) if isinstance(role, str) else None
-        raise _Faulty("unknown_role", f"{where}: unknown role {json.dumps(role)}", mend or known)
+        hint = nearest(role, ROLES) if isinstance(role, str) else None
+        raise _Faulty("unknown_role", f"{where}: unknown role {json.dumps(role)}", hint or known)
     if role == "system" and index:
         raise _Faulty("misplaced_system", f"{where}: a system message can only be the first", None)
     if not isinstance(content, str):

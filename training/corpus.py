@@ -113,7 +113,7 @@ def open_corpus(config: PretrainConfig) -> Corpus:
             problem = (
                 f"has too few tokens for one sequence of {length} ({shards.manifest.tokens} with the held-out ones)"
             )
-            raise InputError(str(shards.folder), problem, mend="set data.sequence_length lower")
+            raise InputError(str(shards.folder), problem, hint="set data.sequence_length lower")
     held_out = _held_out([span for _, held in splits for span in held], validation, length, sets)
     return Corpus(
         sets=sets, weights=tuple(source.weight for source in config.data.sources), train=train, held_out=held_out,
@@ -127,8 +127,8 @@ def _one_tokenizer(sets: Sequence[ShardSet]) -> TokenizerInfo:
         other = shards.manifest.tokenizer
         if other.sha256 != first.sha256:
             problem = f"was made with the tokenizer '{other.name}' ({other.sha256[:12]})"
-            mend = f"{sets[0].folder} with '{first.name}' ({first.sha256[:12]}); tokenize both with one"
-            raise InputError(str(shards.folder), problem, mend=mend)
+            hint = f"{sets[0].folder} with '{first.name}' ({first.sha256[:12]}); tokenize both with one"
+            raise InputError(str(shards.folder), problem, hint=hint)
     return first
 
 
@@ -144,7 +144,7 @@ def _held_out(
     windows = Windows(spans, length)
     if not len(windows):
         problem = f"holds out too few tokens for one sequence of {length}"
-        raise ConfigError("validation", problem, mend="hold out more, or set validation.every=null")
+        raise ConfigError("validation", problem, hint="hold out more, or set validation.every=null")
     return windows
 
 
@@ -160,7 +160,7 @@ def split(shards: ShardSet, validation: ValidationConfig) -> tuple[list[Span], l
     if validation.shards is not None:
         if validation.shards >= len(spans):
             problem = f"must leave shards to train on: {shards.folder} has {len(spans)}, got {validation.shards}"
-            raise ConfigError("validation.shards", problem, mend="use validation.fraction instead")
+            raise ConfigError("validation.shards", problem, hint="use validation.fraction instead")
         return spans[: -validation.shards], spans[-validation.shards :]
     return _cut(spans, round(shards.manifest.tokens * (validation.fraction or 0)))
 

@@ -86,7 +86,7 @@ class Reader:
         shard, start = windows.place(number)
         at = int((ids >= self.vocabulary).argmax())
         problem = f"has the id {ids[at]} at token {start + at}; the model's vocabulary is {self.vocabulary}"
-        raise InputError(str(shard.path), problem, mend="the shard is damaged, or its manifest is another shard's")
+        raise InputError(str(shard.path), problem, hint="the shard is damaged, or its manifest is another shard's")
 
 
 def validation_batches(

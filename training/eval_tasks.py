@@ -97,7 +97,7 @@ def load_task(name: str, folder: Path, excluded: Collection[str] = (), checked: 
     if not files["test"].is_file():
         known = available(folder)
         place, problem = f"task '{name}'", f"its file {files['test']} is missing"
-        raise InputError(place, problem, known=known, mend=nearest(name, known))
+        raise InputError(place, problem, known=known, hint=nearest(name, known))
     template = TASK_FOLDER / f"{name}.yaml"
     raw = read_yaml(template if name in task_names() else TASK_FOLDER / f"{OWN_TASK}.yaml")
     del raw["dataset_path"], raw["dataset_kwargs"]

@@ -190,7 +190,7 @@ def run_tasks(opened: Opened, tasks: Sequence[LocalTask], config: EvalConfig) ->
 
         from training.lm_adapter import AdapterOptions, TokenmillLM
     except ImportError as error:
-        raise InputError("tasks", f"cannot be run: {error}", mend="pip install 'tokenmill[eval]'") from error
+        raise InputError("tasks", f"cannot be run: {error}", hint="pip install 'tokenmill[eval]'") from error
 
     aggregations: dict[str, Mapping[str, Aggregation]] = {}
 

@@ -58,7 +58,7 @@ def run_export(path: str | Path, output: str | Path, dtype: str = "float32") -> 
         IntegrityError: transformers finds other log probabilities.
     """
     if dtype not in DTYPES:
-        raise ConfigError("--dtype", f"unknown type '{dtype}'", known=DTYPES, mend=nearest(dtype, DTYPES))
+        raise ConfigError("--dtype", f"unknown type '{dtype}'", known=DTYPES, hint=nearest(dtype, DTYPES))
     opened = open_checkpoint(path, "cpu", torch.float32)
     folder = write_hf(opened.model, opened.vocabulary, Path(output), dtype=cast(Dtype, dtype), check=True)
     certificate = read_json(folder / "parity.json")
@@ -95,7 +95,7 @@ def write_hf(
     """
     config = hf_config(model.config, vocabulary, dtype)
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise InputError(str(output), "exists and is not empty", mend="export to a new folder")
+        raise InputError(str(output), "exists and is not empty", hint="export to a new folder")
     output.parent.mkdir(parents=True, exist_ok=True)
     partial = output.with_name(f".{output.name}.{uuid.uuid4().hex}.tmp")
     partial.mkdir()

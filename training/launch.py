@@ -62,7 +62,7 @@ def processes(nproc: int | None, device: str = "auto") -> int:
     if nproc < 1:
         raise ConfigError("--nproc", f"must be at least 1, got {nproc}")
     if gpus and nproc > gpus:
-        raise ConfigError("--nproc", f"this machine has {gpus} GPUs, got {nproc}", mend="or set parallel.device=cpu")
+        raise ConfigError("--nproc", f"this machine has {gpus} GPUs, got {nproc}", hint="or set parallel.device=cpu")
     return nproc
 
 

@@ -106,7 +106,7 @@ def _lock(folder: Path) -> TextIO:
     except BlockingIOError:
         lock.close()
         problem = f"another run is writing to {folder}"
-        raise ConfigError("run.output", problem, mend="wait for it, stop it, or give another folder") from None
+        raise ConfigError("run.output", problem, hint="wait for it, stop it, or give another folder") from None
     return lock
 
 

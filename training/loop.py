@@ -151,8 +151,8 @@ def _check(job: Job, result: StepResult, progress: Progress, skips: int) -> None
     if job.optimizer.on_nonfinite == "skip" and skips < MAX_SKIPS:
         job.logs.say(f"{found}: update dropped ({skips} in a row)")
         return
-    mend = "lower optimizer.learning_rate, or set optimizer.on_nonfinite=skip" if skips == 1 else f"{skips} in a row"
-    raise DivergedError(f"{found}: stopped; the weights are those of step {progress.step} ({mend})")
+    hint = "lower optimizer.learning_rate, or set optimizer.on_nonfinite=skip" if skips == 1 else f"{skips} in a row"
+    raise DivergedError(f"{found}: stopped; the weights are those of step {progress.step} ({hint})")
 
 
 def gradients(

@@ -84,8 +84,8 @@ def choose_device(name: str, local_rank: int = 0) -> torch.device:
     if name == "cpu" or (name == "auto" and count == 0):
         return torch.device("cpu")
     if local_rank >= count:
-        mend = f"start at most {count} processes here" if count else "set parallel.device=cpu"
-        raise ConfigError("parallel.device", f"process {local_rank} finds {count} GPUs on this machine", mend=mend)
+        hint = f"start at most {count} processes here" if count else "set parallel.device=cpu"
+        raise ConfigError("parallel.device", f"process {local_rank} finds {count} GPUs on this machine", hint=hint)
     return torch.device("cuda", local_rank)
 
 

@@ -67,7 +67,7 @@ def open_inputs(config: PretrainConfig) -> Inputs:
     given = config.model.vocabulary_size
     if given is not None and given < info.vocabulary_size:
         problem = f"{given} is too small for the shards' tokenizer '{info.name}', which has {info.vocabulary_size} ids"
-        raise ConfigError("model.vocabulary_size", problem, mend="leave it out: it is then taken from the shards")
+        raise ConfigError("model.vocabulary_size", problem, hint="leave it out: it is then taken from the shards")
     model = dataclasses.replace(config.model, vocabulary_size=given or info.vocabulary_size)
     tokenizer = read_tokenizer(config.data.tokenizer, corpus.sets[0].folder, info)
     parse_tokenizer(tokenizer, config.data.tokenizer or str(corpus.sets[0].folder))
@@ -142,7 +142,7 @@ def resume_point(inputs: Inputs, folder: Path, *, check_hashes: bool) -> Checkpo
         return None
     if not inputs.config.run.resume:
         problem = f"{folder.parent} holds checkpoints, and run.resume is false"
-        raise ConfigError("run.output", problem, mend="give an empty folder, or set run.resume=true")
+        raise ConfigError("run.output", problem, hint="give an empty folder, or set run.resume=true")
     found = checkpoint.read(folder, check_hashes=check_hashes)
     if found.kind != KIND:
         raise ConfigError("run.output", f"{folder.parent} holds checkpoints of a {found.kind} run")
@@ -151,8 +151,8 @@ def resume_point(inputs: Inputs, folder: Path, *, check_hashes: bool) -> Checkpo
     )
     if changed:
         problem = f"{found.path} was trained with another config: {'; '.join(changed)}"
-        mend = "undo the change, or give another run.output (and init_from, to start from these weights)"
-        raise ConfigError("run.output", problem, mend=mend)
+        hint = "undo the change, or give another run.output (and init_from, to start from these weights)"
+        raise ConfigError("run.output", problem, hint=hint)
     return found
 
 

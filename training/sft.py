@@ -174,7 +174,7 @@ def check_steps(config: SftConfig, steps: int) -> None:
     """
     if config.optimizer.warmup_steps >= steps:
         problem = f"must be below the {steps} steps of the run, got {config.optimizer.warmup_steps}"
-        raise ConfigError("optimizer.warmup_steps", problem, mend="set it lower, or batch.epochs higher")
+        raise ConfigError("optimizer.warmup_steps", problem, hint="set it lower, or batch.epochs higher")
 
 
 @torch.no_grad()
@@ -292,14 +292,14 @@ def resume_point(inputs: Inputs, folder: Path, *, check_hashes: bool = True) -> 
         return None
     if not inputs.config.run.resume:
         problem = f"{folder.parent} holds checkpoints, and run.resume is false"
-        raise ConfigError("run.output", problem, mend="give an empty folder, or set run.resume=true")
+        raise ConfigError("run.output", problem, hint="give an empty folder, or set run.resume=true")
     found = checkpoint.read(folder, check_hashes=check_hashes)
     if found.kind != KIND:
         raise ConfigError("run.output", f"{folder.parent} holds checkpoints of a {found.kind} run")
     changed = differences(identity(found.config, found.provenance), identity(inputs.resolved, inputs.provenance))
     if changed:
         problem = f"{found.path} was trained with another config: {'; '.join(changed)}"
-        raise ConfigError("run.output", problem, mend="undo the change, or give another run.output")
+        raise ConfigError("run.output", problem, hint="undo the change, or give another run.output")
     return found
 
 

@@ -88,7 +88,7 @@ def _split(conversations: Sequence[Conversation], format: ChatFormat, length: in
     if not fitted.kept:
         problem = f"{len(conversations)} conversations, of which none can be learned from"
         lost = f"{fitted.too_long} have no reply within {length} tokens, {fitted.unsupervised} have nothing to learn"
-        raise InputError(name, problem, mend=lost)
+        raise InputError(name, problem, hint=lost)
     rows = pack(fitted.kept, length, format.pad_id)
     check(rows, format, name)
     counts = {

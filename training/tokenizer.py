@@ -31,14 +31,14 @@ def read_tokenizer(path: str | None, tokens_folder: Path, info: TokenizerInfo) -
     try:
         content = file.read_bytes()
     except OSError as error:
-        mend = f"set data.tokenizer to the tokenizer.json of '{info.name}'"
-        raise InputError(str(file), f"cannot be read: {error.strerror}", mend=mend) from error
+        hint = f"set data.tokenizer to the tokenizer.json of '{info.name}'"
+        raise InputError(str(file), f"cannot be read: {error.strerror}", hint=hint) from error
     if (found := hashlib.sha256(content).hexdigest()) != info.sha256:
         problem = (
             f"is '{tokenizer_name(file)}' (SHA-256 {found[:12]}...), and the shards in {tokens_folder} were made with "
             f"'{info.name}' (SHA-256 {info.sha256[:12]}..., {info.vocabulary_size:,} ids)"
         )
-        raise InputError(str(file), problem, mend=_right_one(path, tokens_folder, info))
+        raise InputError(str(file), problem, hint=_right_one(path, tokens_folder, info))
     return content
 
 

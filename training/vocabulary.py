@@ -82,7 +82,7 @@ class Opened:
         """
         if not self.vocabulary.chat:
             problem = "was not taught the chat format: its tokenizer has no chat tokens"
-            raise InputError(str(self.checkpoint.path), problem, mend="fine-tune it first: tokenmill sft CONFIG")
+            raise InputError(str(self.checkpoint.path), problem, hint="fine-tune it first: tokenmill sft CONFIG")
         return self.vocabulary.format()
 
 

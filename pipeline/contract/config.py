@@ -133,12 +133,12 @@ def _place(where: str, path: str) -> str:
     return f"{where}: {path}" if path else where
 
 
-def _wrong(expected: str, value: Any, where: str, path: str, mend: str | None = None) -> ConfigError:
+def _wrong(expected: str, value: Any, where: str, path: str, hint: str | None = None) -> ConfigError:
     try:
         shown = json.dumps(value, default=str)
     except (ValueError, RecursionError):  # YAML can say that a list is an item of itself
         shown = "something that holds itself"
-    return ConfigError(_place(where, path), f"expected {expected}, found {shown[:80]} ({kind_of(value)})", mend=mend)
+    return ConfigError(_place(where, path), f"expected {expected}, found {shown[:80]} ({kind_of(value)})", hint=hint)
 
 
 def _value(hint: Any, value: Any, where: str, path: str, variants: Variants) -> Any:
@@ -155,7 +155,7 @@ def _value(hint: Any, value: Any, where: str, path: str, variants: Variants) -> 
         raise _wrong(f"one of {', '.join(known)}", value, where, path, nearest(str(value), known))
     if origin in (list, tuple, Sequence):
         if not isinstance(value, list):
-            raise _wrong("a list", value, where, path, mend=f"write it as [{value}]" if value is not None else None)
+            raise _wrong("a list", value, where, path, hint=f"write it as [{value}]" if value is not None else None)
         off = [args[0] in variants and isinstance(item, dict) and list(item.values()) == [None] for item in value]
         items = [_value(args[0], item, where, f"{path}[{i}]", variants) for i, item in enumerate(value) if not off[i]]
         return items if origin is list else tuple(items)
@@ -212,8 +212,8 @@ def _scalar(hint: Any, value: Any, where: str, path: str) -> Any:
     if hint is str:
         if isinstance(value, str):
             return value
-        mend = "quote it: YAML reads a bare no, yes, on or off as true/false" if isinstance(value, bool) else None
-        raise _wrong("text", value, where, path, mend)
+        hint = "quote it: YAML reads a bare no, yes, on or off as true/false" if isinstance(value, bool) else None
+        raise _wrong("text", value, where, path, hint)
     known = ["bool", "int", "float", "str", "Literal", "tuple[...]", "Mapping[...]", "a dataclass", "... | None"]
     problem = f"its class says {getattr(hint, '__name__', hint)}, which no config can hold"
     raise ConfigError(_place(where, path), problem, known=known)
@@ -242,10 +242,10 @@ def _variant(registry: Registry, value: Any, where: str, path: str, variants: Va
         cls = registry.load(name)
     except KeyError:
         known, problem = registry.names(), f"unknown name '{name}'"
-        raise ConfigError(_place(where, path), problem, known=known, mend=nearest(name, known)) from None
+        raise ConfigError(_place(where, path), problem, known=known, hint=nearest(name, known)) from None
     except ConfigError as error:
         problem = f"{error.place}: {error.problem}"
-        raise ConfigError(_place(where, path), problem, known=error.known, mend=error.mend) from error
+        raise ConfigError(_place(where, path), problem, known=error.known, hint=error.hint) from error
     return _dataclass(cls, {} if fields is None else fields, where, f"{path}.{name}" if path else name, variants)
 
 
@@ -255,8 +255,8 @@ def _dataclass(cls: type, value: Any, where: str, path: str, variants: Variants)
     fields = {key_of(field): field for field in dataclasses.fields(cls) if field.init and field.name[0] != "_"}
     for key in value:
         if key not in fields:
-            mend = nearest(str(key), fields) or getattr(cls, "UNKNOWN_FIELD", "").format(key) or None
-            raise ConfigError(_place(where, path), f"unknown field '{key}'", known=sorted(fields), mend=mend)
+            hint = nearest(str(key), fields) or getattr(cls, "UNKNOWN_FIELD", "").format(key) or None
+            raise ConfigError(_place(where, path), f"unknown field '{key}'", known=sorted(fields), hint=hint)
     annotations = _hints(cls)
     prefix = f"{path}." if path else ""
     arguments = {
@@ -270,7 +270,7 @@ def _dataclass(cls: type, value: Any, where: str, path: str, variants: Variants)
     ]
     if missing:
         doc = field_docs(cls).get(fields[missing[0]].name)
-        raise ConfigError(_place(where, prefix + missing[0]), "is required and not given", mend=doc)
+        raise ConfigError(_place(where, prefix + missing[0]), "is required and not given", hint=doc)
     try:
         return cls(**arguments)
     except ValueError as error:

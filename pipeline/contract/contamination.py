@@ -88,10 +88,10 @@ def read_contamination(out: Path) -> Contamination:
     record = RunRecord.read(out)
     path = out / ITEMS
     if record.state != "done":
-        raise InputError(str(out), f"is {record.state}, not done", mend="run the build to its end first")
+        raise InputError(str(out), f"is {record.state}, not done", hint="run the build to its end first")
     if not path.is_file():
-        mend = "build with the stage `decontaminate: {benchmarks: [...]}`; `max_overlap: null` drops nothing"
-        raise InputError(str(out), "has not looked for benchmark items", mend=mend)
+        hint = "build with the stage `decontaminate: {benchmarks: [...]}`; `max_overlap: null` drops nothing"
+        raise InputError(str(out), "has not looked for benchmark items", hint=hint)
     states: dict[tuple[str, str], State] = {}
     for row in _rows(path):
         key = str(row["benchmark"]), str(row["item"])

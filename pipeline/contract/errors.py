@@ -4,7 +4,7 @@ TokenmillError            exit 1: something broke; the message says what
 ├── IntegrityError        a promise of the contract does not hold (counts, checksums, missing parts)
 ├── StageError            a stage of the config fails on its pages, or breaks what a stage promises
 ├── Stopped               a signal ended the work in order (exit 1, or 128 + signal where a command says so)
-└── UserError             exit 2: the user can mend it; the message says how
+└── UserError             exit 2: the user can fix it; the message says how
     ├── ConfigError       an unknown key, a wrong type, an impossible value
     ├── InputError        an input that is missing, unreadable or not what it should be
     └── MissingAssetError a model or list that `tokenmill assets fetch` would bring
@@ -48,31 +48,31 @@ class Stopped(TokenmillError):
 
 
 class UserError(TokenmillError):
-    """A mistake the user can mend.
+    """A mistake the user can fix.
 
     Args:
         place: where it is: a file, a config key, a command-line option.
         problem: what is wrong, with the offending value.
         known: the values that would have been right, if they can be listed.
-        mend: what to do about it.
+        hint: what to do about it.
     """
 
     exit_code = 2
 
-    def __init__(self, place: str, problem: str, *, known: Iterable[str] = (), mend: str | None = None) -> None:
-        self.place, self.problem, self.known, self.mend = place, problem, tuple(known), mend
-        super().__init__(place, problem, self.known, mend)
+    def __init__(self, place: str, problem: str, *, known: Iterable[str] = (), hint: str | None = None) -> None:
+        self.place, self.problem, self.known, self.hint = place, problem, tuple(known), hint
+        super().__init__(place, problem, self.known, hint)
 
     def __str__(self) -> str:
         lines = [f"{shown(self.place)}: {shown(self.problem)}"]
         if self.known:
             lines.append(shown(f"known: {', '.join(shown(name, _LONGEST_NAME) for name in self.known)}"))
-        if self.mend:
-            lines.append(shown(self.mend))
+        if self.hint:
+            lines.append(shown(self.hint))
         return "\n  ".join(lines)
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild, (type(self), self.place, self.problem, self.known, self.mend)
+        return _rebuild, (type(self), self.place, self.problem, self.known, self.hint)
 
 
 class ConfigError(UserError):
@@ -95,12 +95,12 @@ def shown(text: str, most: int = _LONGEST_LINE) -> str:
     )
 
 
-def _rebuild(cls: type[UserError], place: str, problem: str, known: tuple[str, ...], mend: str | None) -> UserError:
+def _rebuild(cls: type[UserError], place: str, problem: str, known: tuple[str, ...], hint: str | None) -> UserError:
     """Unpickle a UserError: keyword-only arguments need more than `Exception.args`."""
-    return cls(place, problem, known=known, mend=mend)
+    return cls(place, problem, known=known, hint=hint)
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The mend line for a misspelt name, or None when nothing is close."""
+    """The hint for a misspelt name, or None when nothing is close."""
     match = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f"did you mean '{match[0]}'?" if match else None

@@ -50,7 +50,7 @@ def apply_overrides(tree: Tree, overrides: Sequence[str]) -> Tree:
         try:
             keys, raw = split_assignment(override)
         except ValueError as error:
-            raise ConfigError(place, str(error), mend=_EXAMPLE) from error
+            raise ConfigError(place, str(error), hint=_EXAMPLE) from error
         _Path(keys, place).set(tree, parse_yaml(raw, place))
     return tree
 
@@ -127,12 +127,12 @@ class _Path:
             return item_of(names, self._keys[depth:])
         except KeyError:
             known = [name or f"[{index}]" for index, name in enumerate(names)]
-            mend = nearest(self._keys[depth], known) or nearest(".".join(self._keys[depth : depth + 2]), known)
+            hint = nearest(self._keys[depth], known) or nearest(".".join(self._keys[depth : depth + 2]), known)
             raise ConfigError(self._place, f"'{here}' has no item '{self._keys[depth]}'", known=known,
-                              mend=mend) from None  # fmt: skip
+                              hint=hint) from None  # fmt: skip
         except LookupError as error:
             problem, first = error.args
-            raise ConfigError(self._place, f"'{here}': {problem}", mend=f"give the position: {here}[{first}]") from None
+            raise ConfigError(self._place, f"'{here}': {problem}", hint=f"give the position: {here}[{first}]") from None
 
     def _here(self, depth: int) -> str:
         return ".".join(self._keys[:depth]) or "the top"

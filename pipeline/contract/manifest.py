@@ -67,8 +67,8 @@ class TokensManifest:
         """
         path = folder / "manifest.json"
         if not path.is_file():
-            mend = f"give the tokens/ folder of a run: {folder / 'tokens'}" if (folder / "tokens").is_dir() else None
-            raise InputError(str(folder), "holds no token shards (manifest.json is missing)", mend=mend)
+            hint = f"give the tokens/ folder of a run: {folder / 'tokens'}" if (folder / "tokens").is_dir() else None
+            raise InputError(str(folder), "holds no token shards (manifest.json is missing)", hint=hint)
         tree = read_json(path)
         try:
             version = tree["format_version"]

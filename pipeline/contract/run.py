@@ -124,7 +124,7 @@ class RunRecord:
         """
         path = out / "run.json"
         if not path.is_file():
-            raise InputError(str(out), "is not a run folder (it has no run.json)", mend="give the --output of a build")
+            raise InputError(str(out), "is not a run folder (it has no run.json)", hint="give the --output of a build")
         return parse_record(cls, read_json(path), path, "a run record")
 
     def write(self, out: Path) -> None:

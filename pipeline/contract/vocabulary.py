@@ -51,8 +51,8 @@ def check_survivable(content: bytes, place: str) -> None:
     if sha256 not in _deaths:
         _deaths[sha256] = _trial(content)
     if (death := _deaths[sha256]) is not None:
-        mend = "take the file anew from where it was published, or train one: tokenmill tokenizer train"
-        raise InputError(place, f"the tokenizers library crashes on it: {death}", mend=mend)
+        hint = "take the file anew from where it was published, or train one: tokenmill tokenizer train"
+        raise InputError(place, f"the tokenizers library crashes on it: {death}", hint=hint)
 
 
 def _trial(content: bytes) -> str | None:

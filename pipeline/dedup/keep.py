@@ -29,8 +29,8 @@ def check_keep(keep: Keep, signals: pa.DataType) -> None:
              for signal in stage.type]  # fmt: skip
     if keep.best_signal not in known:
         problem = f"no stage under `extract` or `filter` stores a signal '{keep.best_signal}'"
-        mend = nearest(keep.best_signal, known) or "add the quality stage that measures it, or choose another rule"
-        raise ConfigError("dedup.keep.best_signal", problem, known=known, mend=mend)
+        hint = nearest(keep.best_signal, known) or "add the quality stage that measures it, or choose another rule"
+        raise ConfigError("dedup.keep.best_signal", problem, known=known, hint=hint)
 
 
 def keep_columns(keep: Keep) -> list[str]:

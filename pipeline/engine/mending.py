@@ -1,6 +1,6 @@
 """Committed files are read again by later steps and runs; one that has changed on the disk is made anew.
 
-A task gives the same bytes whenever it runs, so what a disk or a person damaged is mended by doing the task again.
+A task gives the same bytes whenever it runs, so what a disk or a person damaged is repaired by doing the task again.
 Resuming checks the SHA-256 of every committed file (1.5 GB a second and core); a file that turns unreadable while a
 run is under way stops the step, and the same check finds whose it is.
 """

@@ -290,8 +290,8 @@ def _start_ray(settings: RunSettings) -> Any:
     try:
         import ray
     except ImportError as error:
-        mend = "install tokenmill[pipeline], or run with --local"
-        raise UserError("run.ray", "Ray is not installed", mend=mend) from error
+        hint = "install tokenmill[pipeline], or run with --local"
+        raise UserError("run.ray", "Ray is not installed", hint=hint) from error
     import ray.util.scheduling_strategies
 
     common: dict[str, Any] = {"log_to_driver": False, "logging_level": "error", "configure_logging": True}
@@ -309,6 +309,6 @@ def _start_ray(settings: RunSettings) -> Any:
         with contextlib.chdir(_OUR_FOLDER):
             ray.init(address=address, **common)
     except (ConnectionError, RuntimeError, ValueError) as error:
-        mend = "start the cluster (`ray start --head`), or leave ray.address out to run on this machine"
-        raise UserError(f"run.ray.address '{address}'", f"no Ray cluster answers: {error}", mend=mend) from error
+        hint = "start the cluster (`ray start --head`), or leave ray.address out to run on this machine"
+        raise UserError(f"run.ray.address '{address}'", f"no Ray cluster answers: {error}", hint=hint) from error
     return ray

@@ -51,4 +51,4 @@ def examine() -> Iterator[Finding]:
     try:
         yield Finding("lid.176.ftz", str(asset_path("lid.176.ftz")), True, "language ID")
     except MissingAssetError as error:
-        yield Finding("lid.176.ftz", str(error.mend or "missing"), False, "language ID")
+        yield Finding("lid.176.ftz", str(error.hint or "missing"), False, "language ID")

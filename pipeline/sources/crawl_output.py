@@ -212,13 +212,13 @@ class CrawlFolder:
         """Refuse a folder that another crawl or something else has filled; else say what this crawl is."""
         if not self._state_file.exists():
             if any(not path.name.startswith(".") for path in self.folder.iterdir()):
-                mend = "give a new folder, or that of a crawl to go on with"
-                raise InputError(str(self.folder), "is not empty and holds no crawl", mend=mend)
+                hint = "give a new folder, or that of a crawl to go on with"
+                raise InputError(str(self.folder), "is not empty and holds no crawl", hint=hint)
             self._write_state(None)
         changed = differences(read_json(self._state_file)["settings"], json.loads(json.dumps(self.config.fixed())))
         if changed:
-            mend = "crawl into a new folder, or with the settings this one was begun with"
-            raise InputError(str(self.folder), f"holds a crawl with other settings: {'; '.join(changed)}", mend=mend)
+            hint = "crawl into a new folder, or with the settings this one was begun with"
+            raise InputError(str(self.folder), f"holds a crawl with other settings: {'; '.join(changed)}", hint=hint)
 
     def _write_state(self, summary: dict[str, Any] | None) -> None:
         state = "running" if summary is None else "done"

@@ -95,8 +95,8 @@ class CrawlConfig:
         for seed, url in parsed:
             if url is None:
                 whole = "://" not in seed and parse_url(f"http://{seed}")
-                mend = f"write it as http://{seed}" if whole else None
-                raise ConfigError("--seed", f"is no http or https URL: {seed!r}", mend=mend)
+                hint = f"write it as http://{seed}" if whole else None
+                raise ConfigError("--seed", f"is no http or https URL: {seed!r}", hint=hint)
         return list({url.text: url for _, url in parsed if url}.values())
 
     def private_hosts(self) -> frozenset[str]:

@@ -116,7 +116,7 @@ def expand(
             a list cannot be read.
     """
     if not paths and listing is None:
-        raise InputError("input", "names nothing to read", mend="give --input GLOB, input.paths or input.listing")
+        raise InputError("input", "names nothing to read", hint="give --input GLOB, input.paths or input.listing")
     found: dict[str, FileStat] = {}
     for path in paths or ():
         found.update((item.path, item) for item in _matches(path, format, settings, output))
@@ -133,7 +133,7 @@ def expand(
 
 def _matches(path: str, format: str, settings: RemoteSettings, output: str | None) -> list[FileStat]:
     if not path.strip():
-        raise InputError("input.paths", "an empty path", mend="give a file, a folder or a glob")
+        raise InputError("input.paths", "an empty path", hint="give a file, a folder or a glob")
     found = list_files(path, settings)
     in_folder = len(found) != 1 or found[0].path != path
     if output is not None and found and in_folder and not is_remote(path):
@@ -159,7 +159,7 @@ def _outside(path: str, found: list[FileStat], output: str) -> list[FileStat]:
     outside = [item for item in found if not Path(real(Path(item.path).parent)).is_relative_to(out)]
     if not outside:
         problem = f"every file it names lies in the run folder {output}, and nothing in that is an input of its own run"
-        raise InputError(path, problem, mend="give an --output outside of what is read")
+        raise InputError(path, problem, hint="give an --output outside of what is read")
     return outside
 
 
@@ -169,7 +169,7 @@ def _refuse_runs(path: str, found: list[FileStat]) -> None:
     for folder in sorted({parent for item in found for parent in Path(item.path).parents}):
         if folder.is_relative_to(top) and folder != top and (folder / "run.json").is_file():
             raise InputError(path, f"holds the run folder {folder}, whose tables would be read as inputs",
-                             mend="move it elsewhere, or name the inputs by a glob")  # fmt: skip
+                             hint="move it elsewhere, or name the inputs by a glob")  # fmt: skip
 
 
 def _once_each(found: list[FileStat]) -> list[FileStat]:
@@ -191,28 +191,28 @@ def _nothing_found(path: str, listed: int) -> InputError:
         mode = local.stat().st_mode
     except OSError as error:
         if error.errno == errno.ELOOP:
-            return InputError(path, "is a loop of symbolic links", mend="give the file or folder itself")
+            return InputError(path, "is a loop of symbolic links", hint="give the file or folder itself")
         if local.is_symlink():
             return InputError(path, f"is a symbolic link to {local.readlink()}, which does not exist")
         if isinstance(error, PermissionError):
-            return InputError(path, "cannot be looked at: Permission denied", mend=_PERMISSION)
+            return InputError(path, "cannot be looked at: Permission denied", hint=_PERMISSION)
         glob_mend = "quote the glob, so that the shell hands it on as it is" if "*" in path else None
-        return InputError(path, "no file matches", mend=glob_mend)
+        return InputError(path, "no file matches", hint=glob_mend)
     if stat_module.S_ISDIR(mode):
         return _nothing_in(path, local, listed)
-    mend = "write what it gives to a file: a run reads its inputs again when it is resumed"
-    return InputError(path, f"is {_KINDS.get(stat_module.S_IFMT(mode), 'no file')}, not a file", mend=mend)
+    hint = "write what it gives to a file: a run reads its inputs again when it is resumed"
+    return InputError(path, f"is {_KINDS.get(stat_module.S_IFMT(mode), 'no file')}, not a file", hint=hint)
 
 
 def _nothing_in(path: str, folder: Path, listed: int) -> InputError:
     closed = _first_closed(folder)
     if closed is not None:
-        return InputError(path, f"cannot be listed: {closed} gives no permission", mend=_PERMISSION)
+        return InputError(path, f"cannot be listed: {closed} gives no permission", hint=_PERMISSION)
     if listed:
         known = sorted(SUFFIXES)
         return InputError(path, f"holds {listed} files, and none is an input by its name", known=known,
-                          mend="name them by a glob, and set input.format")  # fmt: skip
-    return InputError(path, "is an empty folder", mend="give a folder with WARC, parquet or jsonl files")
+                          hint="name them by a glob, and set input.format")  # fmt: skip
+    return InputError(path, "is an empty folder", hint="give a folder with WARC, parquet or jsonl files")
 
 
 def _first_closed(folder: Path) -> Path | None:

@@ -37,7 +37,7 @@ def format_of(path: str, format: str = "auto") -> Format:
     found = next((kind for suffix, kind in SUFFIXES.items() if name.endswith(suffix)), None)
     if found is None:
         known = sorted(SUFFIXES)
-        raise InputError(path, "its name does not say what it is", known=known, mend="set input.format")
+        raise InputError(path, "its name does not say what it is", known=known, hint="set input.format")
     return found
 
 
@@ -102,4 +102,4 @@ def read_at(
             break
         if isinstance(item, Record) and item.warc_offset == offset and id in (None, item.id):
             return item
-    raise InputError(path, f"has no record{f' {id}' if id else ''} at {offset}", mend="has the file changed since?")
+    raise InputError(path, f"has no record{f' {id}' if id else ''} at {offset}", hint="has the file changed since?")

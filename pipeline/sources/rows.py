@@ -162,14 +162,14 @@ def _value(scalar: pa.Scalar) -> Any:
 
 def _require_columns(path: str, columns: Columns, schema: pa.Schema, names: list[str]) -> None:
     if columns.text not in names:
-        raise InputError(path, f"has no column '{columns.text}'", known=names, mend="set input.columns.text")
+        raise InputError(path, f"has no column '{columns.text}'", known=names, hint="set input.columns.text")
     twice = next((name for name in columns.names() if names.count(name) > 1), None)
     if twice:
-        raise InputError(path, f"has {names.count(twice)} columns '{twice}'", mend="rename all but the one to read")
+        raise InputError(path, f"has {names.count(twice)} columns '{twice}'", hint="rename all but the one to read")
     kind = schema.field(columns.text).type
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)):
-        raise InputError(path, f"column '{columns.text}' is not text but {kind}", mend="set input.columns.text")
+        raise InputError(path, f"column '{columns.text}' is not text but {kind}", hint="set input.columns.text")
 
 
 def read_jsonl(
@@ -211,7 +211,7 @@ def read_jsonl(
         except OSError as error:
             raise InputError(path, f"cannot be read: {_short(error)}") from error
     if objects and not texts and not start:
-        raise InputError(path, f"has no key '{columns.text}'", known=sorted(keys)[:50], mend="set input.columns.text")
+        raise InputError(path, f"has no key '{columns.text}'", known=sorted(keys)[:50], hint="set input.columns.text")
 
 
 def _object(line: bytes) -> dict[str, Any] | str:

@@ -131,9 +131,9 @@ def own(path: str) -> tuple[str, ...]:
         entries = tuple(_entries(Path(path)))
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(path, f"cannot read the list: {reason}", mend="one entry a line, in UTF-8") from error
+        raise InputError(path, f"cannot read the list: {reason}", hint="one entry a line, in UTF-8") from error
     if not entries:
-        raise InputError(path, "the list holds no entry", mend="one entry a line; lines that start with # are comments")
+        raise InputError(path, "the list holds no entry", hint="one entry a line; lines that start with # are comments")
     return entries
 
 
@@ -147,7 +147,7 @@ def datatrove_file(name: str) -> Path:
     raise MissingAssetError(
         name,
         "the installed datatrove does not carry this list" if spec else "this list comes with datatrove, not installed",
-        mend="install tokenmill[pipeline], or set url_filter.shipped_lists to false",
+        hint="install tokenmill[pipeline], or set url_filter.shipped_lists to false",
     )
 
 

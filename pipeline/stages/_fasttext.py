@@ -71,7 +71,7 @@ def check_label(label: str, model: str, place: str) -> None:
     known = _languages(model)
     if label not in known:
         problem = f"the model {model} knows no label '{label}'"
-        raise InputError(place, problem, known=sorted(known)[:20], mend=nearest(label, known))
+        raise InputError(place, problem, known=sorted(known)[:20], hint=nearest(label, known))
 
 
 def sample(text: str, max_chars: int) -> str:
@@ -102,8 +102,8 @@ def check_languages(languages: Iterable[str], model: str, place: str) -> None:
     known = _languages(model)
     for language in languages:
         if language not in known:
-            mend = nearest(language, known) or "use the codes of the model: ISO 639-1 where there is one, such as 'en'"
-            raise InputError(place, f"the model {model} knows no language '{language}'", known=sorted(known), mend=mend)
+            hint = nearest(language, known) or "use the codes of the model: ISO 639-1 where there is one, such as 'en'"
+            raise InputError(place, f"the model {model} knows no language '{language}'", known=sorted(known), hint=hint)
 
 
 @functools.cache
@@ -123,7 +123,7 @@ def _quantized_model(model: str) -> Quantized | None:
 def _path(model: str) -> Path:
     path = asset_path(model) if model in ASSETS else Path(model)
     if not path.is_file():
-        raise InputError(model, "neither an asset nor a file", known=ASSETS, mend=nearest(model, ASSETS))
+        raise InputError(model, "neither an asset nor a file", known=ASSETS, hint=nearest(model, ASSETS))
     return path
 
 

@@ -44,7 +44,7 @@ def add_stages_path(folder: str | None, place: str = "run.stages_path") -> None:
         return
     if not Path(folder).is_dir():
         raise ConfigError(
-            f"{place}: {folder}", "there is no such folder", mend="give the folder that holds your stages"
+            f"{place}: {folder}", "there is no such folder", hint="give the folder that holds your stages"
         )
     path = str(Path(folder).resolve())
     if path not in sys.path:
@@ -60,7 +60,7 @@ def load_own(name: str) -> type:
     """
     module_name, _, class_name = name.rpartition(".")
     if not all(part.isidentifier() for part in name.split(".")):
-        raise ConfigError(name, "is no dotted name of a class", mend="write package.module.Class")
+        raise ConfigError(name, "is no dotted name of a class", hint="write package.module.Class")
     module = import_module(module_name)
     found = getattr(module, class_name, None)
     place = getattr(module, "__file__", None) or module_name
@@ -68,14 +68,14 @@ def load_own(name: str) -> type:
         known = [
             key for key, value in vars(module).items() if isinstance(value, type) and value.__module__ == module_name
         ]
-        raise ConfigError(place, f"has no '{class_name}'", known=known, mend=nearest(class_name, known))
+        raise ConfigError(place, f"has no '{class_name}'", known=known, hint=nearest(class_name, known))
     if not isinstance(found, type) or not dataclasses.is_dataclass(found):
         raise ConfigError(place, f"'{class_name}' is no dataclass; a stage is a frozen dataclass that can be called",
-                          mend="put @dataclasses.dataclass(frozen=True, kw_only=True) above the class; "
+                          hint="put @dataclasses.dataclass(frozen=True, kw_only=True) above the class; "
                           "see docs/stages.md")  # fmt: skip
     if "__call__" not in dir(found):
         raise ConfigError(place, f"'{class_name}' cannot be called: it has no method __call__(self, doc)",
-                          mend="see docs/stages.md")  # fmt: skip
+                          hint="see docs/stages.md")  # fmt: skip
     return found
 
 
@@ -91,7 +91,7 @@ def import_module(name: str) -> ModuleType:
         if error.name and (name == error.name or name.startswith(f"{error.name}.")):
             raise _not_found(name, error.name) from None
         raise ConfigError(_place_of(error, name), f"imports '{error.name}', which is not installed",
-                          mend="install it in the environment of tokenmill") from error  # fmt: skip
+                          hint="install it in the environment of tokenmill") from error  # fmt: skip
     except Exception as error:
         reason = error.msg if isinstance(error, SyntaxError) else str(error)
         problem = f"cannot be imported: {type(error).__name__}: {reason}"
@@ -104,7 +104,7 @@ def _not_found(name: str, missing: str) -> StageNotFound:
     searched = ", ".join(places[-_MOST_PLACES:])
     problem = f"no module '{missing}'" + (f" (of '{name}')" if missing != name else "")
     where = f"in {searched}{more} or among the installed packages" if places else "among the installed packages"
-    error = StageNotFound(name, f"{problem} {where}", mend=_HINT)
+    error = StageNotFound(name, f"{problem} {where}", hint=_HINT)
     error.module = missing
     return error
 

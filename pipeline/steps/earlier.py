@@ -35,7 +35,7 @@ def open_earlier(config: DedupConfig, *, dump: str, out: Path) -> tuple[EarlierG
     for number, name in enumerate(config.against):
         place, folder = f"dedup.against[{number}]", Path(name).absolute()
         if folder.resolve() in seen:
-            raise ConfigError(place, f"'{name}' is the new run itself, or is given twice", mend="leave it out")
+            raise ConfigError(place, f"'{name}' is the new run itself, or is given twice", hint="leave it out")
         seen.add(folder.resolve())
         record = _record(place, name, folder)
         _refuse_incomparable(place, name, record.config, config, dump)
@@ -51,7 +51,7 @@ def refuse_damaged(runner: Runner, groups: Sequence[EarlierGroup]) -> None:
     """
     for name, damaged in runner.map(_damaged, groups):
         if damaged:
-            raise InputError("dedup.against", f"'{name}': {damaged} has changed since it was committed", mend=_REBUILD)
+            raise InputError("dedup.against", f"'{name}': {damaged} has changed since it was committed", hint=_REBUILD)
 
 
 def _damaged(group: EarlierGroup) -> tuple[str, str]:
@@ -64,32 +64,32 @@ def _damaged(group: EarlierGroup) -> tuple[str, str]:
 def _record(place: str, name: str, folder: Path) -> RunRecord:
     if not (folder / "run.json").is_file():
         problem = f"'{name}' is not a run folder (it has no run.json)"
-        raise InputError(place, problem, mend="give the --output of an earlier build")
+        raise InputError(place, problem, hint="give the --output of an earlier build")
     record = RunRecord.read(folder)
     if record.state != "done":
-        raise InputError(place, f"'{name}' is {record.state}, not done", mend="run that build to its end first")
+        raise InputError(place, f"'{name}' is {record.state}, not done", hint="run that build to its end first")
     return record
 
 
 def _refuse_incomparable(place: str, name: str, old: Mapping[str, Any], config: DedupConfig, dump: str) -> None:
     before = old.get("dedup")
     if before is None:
-        raise ConfigError(place, f"'{name}' was built without dedup, so it has no signatures", mend=_REBUILD)
+        raise ConfigError(place, f"'{name}' was built without dedup, so it has no signatures", hint=_REBUILD)
     differing = signature_differences(before, config)
     if differing:
         shown = "\n  ".join(differing)
         problem = f"'{name}' was built with other signatures, which cannot be compared:\n  {shown}"
-        raise ConfigError(place, problem, mend="give this run the values of that one, or build that one again")
+        raise ConfigError(place, problem, hint="give this run the values of that one, or build that one again")
     other = old.get("input", {}).get("dump", "")
     if config.scope == "dump" and other != dump:
         problem = f"'{name}' is of dump '{other}', this run of '{dump}', and scope: dump compares within one dump only"
-        raise ConfigError(place, problem, mend="build both with dedup.scope: global (or language)")
+        raise ConfigError(place, problem, hint="build both with dedup.scope: global (or language)")
 
 
 def _groups(place: str, name: str, folder: Path) -> Iterator[EarlierGroup]:
     commits = Ledger(folder, index.STEP).committed()
     if not commits:
-        raise InputError(place, f"'{name}' has no index of its documents", mend=_REBUILD)
+        raise InputError(place, f"'{name}' has no index of its documents", hint=_REBUILD)
     documents = {key: commit.file(s4_tokenize.FOLDER) for key, commit in
                  Ledger(folder, s4_tokenize.STEP).committed().items()}  # fmt: skip
     for commit in commits.values():
@@ -102,13 +102,13 @@ def _group(
     if commit.notes.get("version") != INDEX_VERSION:
         found = f"version {commit.notes.get('version')}, this tokenmill reads {INDEX_VERSION}"
         problem = f"the index of '{name}' has {found}"
-        raise InputError(place, problem, mend=_REBUILD)
+        raise InputError(place, problem, hint=_REBUILD)
     signature = _whole(place, name, folder, commit.files[0])
     parts, digests = [], [commit.files[0].sha256]
     for key, rows in commit.notes["parts"]:
         entry = documents.get(key)
         if entry is None or entry.rows != rows:
-            raise InputError(place, f"'{name}': documents part {key} is not the one that was indexed", mend=_REBUILD)
+            raise InputError(place, f"'{name}': documents part {key} is not the one that was indexed", hint=_REBUILD)
         parts.append(Part(key=key, path=_whole(place, name, folder, entry), rows=rows))
         digests.append(entry.sha256)
     return EarlierGroup(run=name, signature=signature, parts=tuple(parts), sha256=tuple(digests))
@@ -117,8 +117,8 @@ def _group(
 def _whole(place: str, name: str, folder: Path, entry: FileEntry) -> Path:
     path = folder / entry.path
     if not path.is_file():
-        raise InputError(place, f"'{name}': {entry.path} is gone", mend=_REBUILD)
+        raise InputError(place, f"'{name}': {entry.path} is gone", hint=_REBUILD)
     if path.stat().st_size != entry.bytes:
         found = f"has {path.stat().st_size} bytes, committed were {entry.bytes}"
-        raise InputError(place, f"'{name}': {entry.path} {found}", mend=_REBUILD)
+        raise InputError(place, f"'{name}': {entry.path} {found}", hint=_REBUILD)
     return path

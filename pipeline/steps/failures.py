@@ -111,8 +111,8 @@ def _numbers(counts: Mapping[str, int], stage: str) -> tuple[int, int]:
 
 def _broken(step: str, stage: str, failed: int, entered: int, allowed: str, first: Failure) -> StageError:
     problem = f"{step}: stage {stage}: {failed:,} of {entered:,} pages failed, {allowed}"
-    mend = "mend the stage and build into a new --output; --set run.max_quarantined=null quarantines them and goes on"
-    return stage_error(problem, f"first on {first.url}", first.trace, mend)
+    hint = "fix the stage and build into a new --output; --set run.max_quarantined=null quarantines them and goes on"
+    return stage_error(problem, f"first on {first.url}", first.trace, hint)
 
 
 def as_note(firsts: Mapping[str, Failure]) -> dict[str, Any]:

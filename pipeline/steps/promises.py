@@ -140,8 +140,8 @@ class HeldStage:
         new = answer.signals.keys() - doc.signals.keys() - ({self._signals} if self.quality else set())
         if new:
             problem = f"stores signals under {', '.join(map(repr, sorted(new)))}, for which the tables have no column"
-            mend = f"a stage with SIGNALS, measure and judge keeps them under {self._signals!r}; see docs/stages.md"
-            raise self._broken(problem, doc, mend)
+            hint = f"a stage with SIGNALS, measure and judge keeps them under {self._signals!r}; see docs/stages.md"
+            raise self._broken(problem, doc, hint)
 
     def _refuse_types(self, answer: Document | Drop, fields: _Kinds, doc: Document) -> None:
         for field, (kinds, expected) in fields.items():
@@ -151,8 +151,8 @@ class HeldStage:
                 found = f"{field} is {reprlib.repr(value)} ({type(value).__name__})"
                 raise self._broken(f"gave a {type(answer).__name__} whose {found}; it must be {expected}", doc)
 
-    def _broken(self, problem: str, doc: Document, mend: str = "mend the stage") -> StageError:
-        return stage_error(f"{self._step}: stage {self.name} {problem}", f"on {doc.url}", mend)
+    def _broken(self, problem: str, doc: Document, hint: str = "fix the stage") -> StageError:
+        return stage_error(f"{self._step}: stage {self.name} {problem}", f"on {doc.url}", hint)
 
 
 class _Before:

@@ -87,7 +87,7 @@ def asset_path(name: str) -> Path:
     problem = _fault(asset, path)
     if problem:
         command = f"tokenmill assets fetch {name}" if asset.optional else "tokenmill assets fetch"
-        raise MissingAssetError(str(path), f"the asset '{name}' {problem}", mend=f"run `{command}`")
+        raise MissingAssetError(str(path), f"the asset '{name}' {problem}", hint=f"run `{command}`")
     return path
 
 
@@ -126,7 +126,7 @@ def publishing(path: Path) -> Iterator[IO[bytes]]:
 
 def _asset(name: str) -> Asset:
     if name not in ASSETS:
-        raise InputError(f"asset '{name}'", "there is no such asset", known=ASSETS, mend=nearest(name, ASSETS))
+        raise InputError(f"asset '{name}'", "there is no such asset", known=ASSETS, hint=nearest(name, ASSETS))
     return ASSETS[name]
 
 
@@ -166,7 +166,7 @@ def _fetch_one(asset: Asset, tell: Callable[[str], None]) -> Path:
             tell(f"{asset.name}: {asset.bytes:,} bytes at {path} ({asset.licence})")
             return path
     by_hand = f"download it by hand: {asset.url} (SHA-256 {asset.sha256}) to {path}"
-    raise MissingAssetError(f"asset '{asset.name}'", f"no source gave it: {'; '.join(failures)}", mend=by_hand)
+    raise MissingAssetError(f"asset '{asset.name}'", f"no source gave it: {'; '.join(failures)}", hint=by_hand)
 
 
 def _from_package(asset: Asset, path: Path) -> None:

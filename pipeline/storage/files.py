@@ -229,12 +229,12 @@ def _discard(temporary: Path) -> None:
 
 @contextmanager
 def _writable(path: str | Path) -> Iterator[None]:
-    """Turn the operating system's errors into one that names the path and the mend."""
+    """Turn the operating system's errors into one that names the path and gives a hint."""
     try:
         yield
     except OSError as error:
         problem = f"cannot be written: {error.strerror or error}"
-        raise UserError(str(path), problem, mend=_MENDS.get(error.errno or 0)) from error
+        raise UserError(str(path), problem, hint=_MENDS.get(error.errno or 0)) from error
 
 
 @contextmanager

@@ -20,7 +20,7 @@ _NEEDS = {
     "az": "adlfs",
     "hf": "huggingface_hub",
 }
-# Errors of the caller's that no second attempt will mend, by the names botocore gives them.
+# Errors of the caller's that no second attempt will cure, by the names botocore gives them.
 _HOPELESS = ("NoCredentials", "PartialCredentials", "ProfileNotFound", "InvalidAccessKeyId", "SignatureDoesNotMatch",
              "ParamValidation", "AccessDenied", "ExpiredToken", "InvalidBucketName", "TokenRetrieval")  # fmt: skip
 
@@ -90,7 +90,7 @@ class ObjectFile:
             return fsspec.filesystem(protocol, **{"use_listings_cache": False, **self.options})
         except ImportError as error:
             package = _NEEDS.get(protocol, f"the fsspec package for {protocol}")
-            raise InputError(self.url, f"{protocol}:// needs {package}", mend=f"pip install {package}") from error
+            raise InputError(self.url, f"{protocol}:// needs {package}", hint=f"pip install {package}") from error
         except ValueError as error:
             raise InputError(
                 self.url, f"unknown kind of address: {error}", known=("s3://", "gs://", "https://")
@@ -115,7 +115,7 @@ def _s3_options(options: Mapping[str, Any], timeout: float) -> dict[str, Any]:
 
 
 def _judged(error: Exception) -> OSError:
-    """A PermissionError for what no retry mends, else Transient: stores fail in more ways than can be listed."""
+    """A PermissionError for what no retry cures, else Transient: stores fail in more ways than can be listed."""
     text = f"{type(error).__name__}: {error}"
     if any(name in text for name in _HOPELESS):
         return PermissionError(text)

@@ -152,7 +152,7 @@ class Remote:
         try:
             return self._call(act)
         except FileNotFoundError as error:
-            raise UserError(self.path, f"cannot be written: {error}", mend="check the bucket's name") from error
+            raise UserError(self.path, f"cannot be written: {error}", hint="check the bucket's name") from error
 
     def _call(self, act: Callable[[], T], attempts: int | None = None) -> T:
         failures = 0
@@ -160,8 +160,8 @@ class Remote:
             try:
                 return act()
             except PermissionError as error:
-                mend = "check the credentials (for s3: AWS_PROFILE, AWS_ACCESS_KEY_ID ...) and what they may do"
-                raise InputError(self.path, f"access is refused: {_reason(error)}", mend=mend) from error
+                hint = "check the credentials (for s3: AWS_PROFILE, AWS_ACCESS_KEY_ID ...) and what they may do"
+                raise InputError(self.path, f"access is refused: {_reason(error)}", hint=hint) from error
             except Transient as error:
                 if attempts == 1:
                     raise
@@ -172,7 +172,7 @@ class Remote:
         """Sleep before the next attempt, or give up. Full jitter, so that many workers do not come back together."""
         if failures >= self.settings.attempts:
             problem = f"failed {failures} times, at last with: {_reason(error)}"
-            raise InputError(self.path, problem, mend="try again later; what was committed before is intact") from error
+            raise InputError(self.path, problem, hint="try again later; what was committed before is intact") from error
         limit = min(self.settings.longest_wait, self.settings.first_wait * 2 ** (failures - 1))
         time.sleep(random.SystemRandom().uniform(0, limit))
 

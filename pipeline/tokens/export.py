@@ -67,7 +67,7 @@ def export_tokens(
         raise UserError("--sequence-length", f"is for mds alone, and at least 1; got {sequence_length} for {to}")
     shards, target = open_shards(source), Path(target)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise UserError(str(target), "exists already", mend="give a new folder, or empty this one")
+        raise UserError(str(target), "exists already", hint="give a new folder, or empty this one")
     attempt = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
     attempt.mkdir(parents=True)
     try:
@@ -105,7 +105,7 @@ def _llmc(shards: ShardSet, folder: Path) -> int:
     for number, shard in enumerate(shards.shards):
         if len(shard.tokens) > _LLMC_MOST_TOKENS:
             problem = f"has {len(shard.tokens)} tokens; a llm.c file holds at most {_LLMC_MOST_TOKENS}"
-            raise UserError(str(shard.path), problem, mend="build with smaller shards: tokenize.tokens_per_shard")
+            raise UserError(str(shard.path), problem, hint="build with smaller shards: tokenize.tokens_per_shard")
         header = np.zeros(256, dtype="<i4")
         header[:3] = magic, version, len(shard.tokens)
         with (folder / f"train_{number:05d}.bin").open("wb") as sink:

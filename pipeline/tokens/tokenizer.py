@@ -157,8 +157,8 @@ def load_tokenizer(path: str | Path, end_of_text: str | None = None) -> Tokenize
     try:
         content = path.read_bytes()
     except OSError as error:
-        mend = "give the path of a Hugging Face tokenizer.json"
-        raise InputError(str(path), f"cannot read the tokenizer: {error.strerror}", mend=mend) from error
+        hint = "give the path of a Hugging Face tokenizer.json"
+        raise InputError(str(path), f"cannot read the tokenizer: {error.strerror}", hint=hint) from error
     return _load(path, content, end_of_text)
 
 
@@ -216,7 +216,7 @@ def _engine(path: Path, content: bytes) -> Any:
         return tokenizers.Tokenizer.from_buffer(content)
     except Exception as error:  # the library raises nothing narrower
         problem = f"is not a tokenizer.json: {' '.join(str(error).split())[:200]}"
-        raise InputError(str(path), problem, mend="give the path of a Hugging Face tokenizer.json") from error
+        raise InputError(str(path), problem, hint="give the path of a Hugging Face tokenizer.json") from error
 
 
 def _end_of_text_name(path: Path, vocabulary: dict[str, int], added: list[str], wanted: str | None) -> str:
@@ -224,12 +224,12 @@ def _end_of_text_name(path: Path, vocabulary: dict[str, int], added: list[str], 
         if wanted in vocabulary:
             return wanted
         problem = f"the vocabulary has no end-of-text token '{wanted}'"
-        raise ConfigError(str(path), problem, known=added[:20], mend="set end_of_text to one of the tokens it has")
+        raise ConfigError(str(path), problem, known=added[:20], hint="set end_of_text to one of the tokens it has")
     for name in END_OF_TEXT_NAMES:
         if name in vocabulary:
             return name
     problem = f"no end-of-text token found (tried {', '.join(END_OF_TEXT_NAMES)})"
-    raise ConfigError(str(path), problem, known=added[:20], mend="name the token that closes a document: end_of_text")
+    raise ConfigError(str(path), problem, known=added[:20], hint="name the token that closes a document: end_of_text")
 
 
 def _is_cuttable(engine: Any) -> bool:

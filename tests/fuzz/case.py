@@ -54,7 +54,7 @@ def refused(error: Exception) -> str:
     if not isinstance(error, (UserError, IntegrityError)):
         raise error
     lines = str(error).split("\n")
-    most = 1 + bool(error.known) + bool(error.mend) if isinstance(error, UserError) else 1
+    most = 1 + bool(error.known) + bool(error.hint) if isinstance(error, UserError) else 1
     promise(lines[0].strip() and len(lines) <= most, f"not one line, but {lines}")
     promise(all(printable(line) == line for line in lines), f"cannot be printed: {str(error)!r}")
     promise(len(str(error)) <= MOST_CHARACTERS, f"a message of {len(str(error))} characters: {str(error)[:300]!r}")

@@ -116,7 +116,7 @@ def test_a_yaml_tag_that_does_not_fit_is_an_error_of_the_file(tmp_path, text):
 
 
 def test_what_a_message_quotes_stays_on_its_line():
-    error = UserError("a\nfile", "has the key 'x\n\x1b[31m\u202e\ud800'", known=["k" * 5000, "a"], mend="m" * 5000)
+    error = UserError("a\nfile", "has the key 'x\n\x1b[31m\u202e\ud800'", known=["k" * 5000, "a"], hint="m" * 5000)
     lines = str(error).split("\n")
     assert lines[0] == r"a\nfile: has the key 'x\n\x1b[31m\u202e\ud800'"
     assert [len(line) <= 700 for line in lines] == [True] * 3

@@ -65,7 +65,7 @@ def test_a_build_stops_in_the_middle_of_a_file(tmp_path, isolate):
     assert lines[-3:] == [
         "  ZeroDivisionError: a page said no",
         "  Page 7 of this site. It must fail here.",
-        "  mend the stage and build into a new --output; --set run.max_quarantined=null quarantines them and goes on",
+        "  fix the stage and build into a new --output; --set run.max_quarantined=null quarantines them and goes on",
     ]
     assert Ledger(tmp_path / "out", "filter").committed() == {}
     end_idle()

@@ -231,7 +231,7 @@ def test_a_folder_that_holds_the_named_input_is_no_output(crawl, tmp_path):
     with pytest.raises(ConfigError) as error:
         build(config, quiet=True)
     assert error.value.problem == f"holds the input {tmp_path}/a.warc.gz, and is no run folder"
-    assert error.value.mend == "give another --output"
+    assert error.value.hint == "give another --output"
 
 
 def test_how_it_is_run_may_change(crawl, local):

@@ -27,8 +27,8 @@ def made(tmp_path_factory) -> Path:
     """A run that gave up four pages and a damaged record."""
     folder = tmp_path_factory.mktemp("replay")
     pages = [Page(url="https://a.example/good", html=article(1))]
-    for number, kind in enumerate(("spin", "segfault", "raise", "mend")):
-        html = article(90 + number) + f"<!-- poison:{kind if kind != 'mend' else f'unless {folder}/mended'} -->"
+    for number, kind in enumerate(("spin", "segfault", "raise", "repaired")):
+        html = article(90 + number) + f"<!-- poison:{kind if kind != 'repaired' else f'unless {folder}/repaired'} -->"
         pages.append(Page(url=f"https://a.example/{kind}", html=html))
     damaged = bytearray(warc_member(Page(url="https://a.example/damaged", html=article(7))))
     damaged[-6] ^= 1  # its checksum
@@ -56,7 +56,7 @@ def test_every_page_is_tried_and_the_run_is_left_as_it_was(made):
         "spin": ("quarantined", "timeout", ""),
         "segfault": ("quarantined", "crash: SIGSEGV", ""),
         "raise": ("quarantined", "error: ZeroDivisionError: a page said no", "poison.Poison"),
-        "mend": ("quarantined", "error: FileNotFoundError: not mended yet", "poison.Poison"),
+        "repaired": ("quarantined", "error: FileNotFoundError: not repaired yet", "poison.Poison"),
         "damaged": ("quarantined", "corrupt_member: Error -3 while decompressing data: incorrect data check", "read"),
     }
     assert "a page said no" in found["raise"].trace and "poison.py" in found["raise"].trace
@@ -65,15 +65,15 @@ def test_every_page_is_tried_and_the_run_is_left_as_it_was(made):
 
 
 def test_a_page_that_works_now_shows_its_text(made):
-    [row] = [row for row in quarantined(made / "out") if name(row.url) == "mend"]
-    (made / "mended").touch()
+    [row] = [row for row in quarantined(made / "out") if name(row.url) == "repaired"]
+    (made / "repaired").touch()
     try:
         [page] = replay(made / "out", ids=[row.id])
     finally:
-        (made / "mended").unlink()
+        (made / "repaired").unlink()
     assert page.now.outcome == "passed"
     assert page.now.characters is not None and page.now.characters > 500 and len(page.now.excerpt) == 500
-    assert page.before.cause == "error: FileNotFoundError: not mended yet"
+    assert page.before.cause == "error: FileNotFoundError: not repaired yet"
 
 
 def test_the_choice_of_pages(made):

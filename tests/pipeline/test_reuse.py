@@ -226,7 +226,7 @@ def test_a_changed_config_in_an_old_folder_is_refused_with_what_would_help(crawl
     def refused(*overrides: str, out: Path = old) -> str:
         with pytest.raises(ConfigError, match="holds a run with another config or input") as error:
             run(crawl, out, *overrides)
-        return str(error.value.mend)
+        return str(error.value.hint)
 
     assert f"`--reuse {old} --output NEW`" in refused(SHORTER)
     assert "--reuse" not in refused("extract=[main_text]")

@@ -26,7 +26,7 @@ class Poison:
             while True:
                 hoard.append(bytearray(1 << 26))
         if "poison:unless " in doc.html and not Path(doc.html.partition("poison:unless ")[2].split()[0]).exists():
-            raise FileNotFoundError("not mended yet")
+            raise FileNotFoundError("not repaired yet")
         if "poison:raise" in doc.html:
             raise ZeroDivisionError("a page said no")
         return doc

@@ -28,12 +28,12 @@ def test_another_tokenizer_is_refused_and_both_are_named(tmp_path):
         file.write_bytes(content)
     with pytest.raises(InputError) as error:
         read_tokenizer(str(other), tokens, info_of(b"one"))
-    [problem, mend] = str(error.value).split("\n  ")
+    [problem, hint] = str(error.value).split("\n  ")
     assert problem == (
         f"{other}: is 'gpt2' (SHA-256 3fc4ccfe7458...), and the shards in {tokens} were made with "
         "'t' (SHA-256 7692c3ad3540..., 3 ids)"
     )
-    assert mend == f"leave data.tokenizer out: the shards' own is {tokens / 'tokenizer.json'}"
+    assert hint == f"leave data.tokenizer out: the shards' own is {tokens / 'tokenizer.json'}"
     (tokens / "tokenizer.json").unlink()
     with pytest.raises(InputError, match=r"\n  set data.tokenizer to the tokenizer.json of 't'$"):
         read_tokenizer(str(other), tokens, info_of(b"one"))

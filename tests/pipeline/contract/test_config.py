@@ -1,4 +1,4 @@
-"""The config loader is strict, and its errors name place, value and mend."""
+"""The config loader is strict, and its errors name place, value and hint."""
 
 import dataclasses
 import re

@@ -50,7 +50,7 @@ def test_a_signal_that_no_stage_stores_is_refused_with_those_that_are():
         check_keep(BestSignal(best_signal="gopher_quality.word"), SIGNALS)
     assert caught.value.place == "dedup.keep.best_signal"
     assert caught.value.known == ("gopher_quality.words", "gopher_quality.stop_words", "fineweb.short_lines")
-    assert caught.value.mend == "did you mean 'gopher_quality.words'?"
+    assert caught.value.hint == "did you mean 'gopher_quality.words'?"
     with pytest.raises(ConfigError, match="add the quality stage"):
         check_keep(BestSignal(best_signal="gopher_quality.words"), NONE)
 

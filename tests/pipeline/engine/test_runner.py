@@ -25,7 +25,7 @@ def double(number: int) -> int:
 
 def refuse(path: str) -> None:
     """A task that meets a user's mistake."""
-    raise InputError(path, "cannot be read", mend="give another")
+    raise InputError(path, "cannot be read", hint="give another")
 
 
 def die_once(marker: str) -> str:

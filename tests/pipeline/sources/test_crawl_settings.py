@@ -28,12 +28,12 @@ def test_impossible_settings_are_named(tmp_path, settings, message):
 
 
 @pytest.mark.parametrize(
-    ("seed", "mend"), [("site.example/a", "write it as http://site.example/a"), ("ftp://x/", None), ("", None)]
+    ("seed", "hint"), [("site.example/a", "write it as http://site.example/a"), ("ftp://x/", None), ("", None)]
 )
-def test_a_seed_that_is_no_url_is_named(tmp_path, seed, mend):
+def test_a_seed_that_is_no_url_is_named(tmp_path, seed, hint):
     with pytest.raises(ConfigError, match="is no http or https URL") as caught:
         crawl([seed], tmp_path / "out")
-    assert caught.value.mend == mend
+    assert caught.value.hint == hint
 
 
 def test_ipv6_and_names_in_connect_to():

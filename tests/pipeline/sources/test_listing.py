@@ -218,7 +218,7 @@ def test_an_output_that_is_or_holds_the_input_is_called_that(tmp_path, monkeypat
         expand([given], output=output)
     problem = f"every file it names lies in the run folder {output}, and nothing in that is an input of its own run"
     assert (error.value.place, error.value.problem) == (given, problem)
-    assert error.value.mend == "give an --output outside of what is read"
+    assert error.value.hint == "give an --output outside of what is read"
 
 
 def test_a_run_folder_in_its_input_folder_is_left_out_through_links_too(tmp_path):

@@ -86,7 +86,7 @@ def test_without_a_folder_to_write_to_the_list_stays_in_memory(tmp_path: Path, m
 def test_a_list_that_datatrove_does_not_carry() -> None:
     with pytest.raises(MissingAssetError) as caught:
         _blocklist.datatrove_file("no_such_list.txt")
-    assert "shipped_lists" in str(caught.value.mend)
+    assert "shipped_lists" in str(caught.value.hint)
 
 
 def test_the_archives_digest_is_noted_and_a_changed_archive_read_anew(

@@ -64,17 +64,17 @@ def test_a_missing_asset_names_its_path_and_the_command(asset_folder: Path) -> N
     with pytest.raises(MissingAssetError) as caught:
         assets.asset_path("lid.176.ftz")
     assert caught.value.place == str(asset_folder / "lid.176.ftz")
-    assert caught.value.mend == "run `tokenmill assets fetch`"
+    assert caught.value.hint == "run `tokenmill assets fetch`"
     with pytest.raises(MissingAssetError) as caught:
         assets.asset_path("lid.176.bin")
-    assert caught.value.mend == "run `tokenmill assets fetch lid.176.bin`"
+    assert caught.value.hint == "run `tokenmill assets fetch lid.176.bin`"
 
 
 def test_an_unknown_asset_is_the_users_mistake() -> None:
     with pytest.raises(InputError) as caught:
         assets.asset_path("lid.176.fzt")
     assert caught.value.known == ("lid.176.ftz", "lid.176.bin")
-    assert caught.value.mend == "did you mean 'lid.176.ftz'?"
+    assert caught.value.hint == "did you mean 'lid.176.ftz'?"
 
 
 def test_fetching_over_http_gives_the_right_bytes_and_a_second_fetch_does_nothing(
@@ -97,7 +97,7 @@ def test_wrong_bytes_are_never_published(monkeypatch: pytest.MonkeyPatch, site: 
     asset = declare(monkeypatch, f"{site}/bad.bin")
     with pytest.raises(MissingAssetError, match=f"expected 13000 with {SHA256}") as caught:
         assets.fetch()
-    assert str(asset_folder / asset.name) in str(caught.value.mend)
+    assert str(asset_folder / asset.name) in str(caught.value.hint)
     assert list(asset_folder.iterdir()) == []
 
 

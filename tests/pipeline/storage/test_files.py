@@ -98,7 +98,7 @@ def test_a_folder_that_may_not_be_written_is_the_users_mistake(tmp_path):
         write_atomic(f"{folder}/run/x", b"")
     assert error.value.place == f"{folder}/run/x"
     assert error.value.problem in ("cannot be written: Permission denied", "cannot be written: Operation not permitted")
-    assert error.value.mend == "give a folder you may write to, or change its permissions"
+    assert error.value.hint == "give a folder you may write to, or change its permissions"
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT])
@@ -113,7 +113,7 @@ def test_a_disk_that_refuses_is_the_users_mistake(tmp_path, number):
         str(tmp_path / "x"),
         f"cannot be written: {os.strerror(number)}",
     )
-    assert error.value.mend and names_in(tmp_path) == []
+    assert error.value.hint and names_in(tmp_path) == []
 
 
 def test_a_disk_that_is_really_full(tmp_path):
