@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pipeline.contract.errors import InputError
-from pipeline.storage.remote import Transient
+from pipeline.storage.store import TransientError
 
 T = TypeVar("T")
 
@@ -115,13 +115,13 @@ def _s3_options(options: Mapping[str, Any], timeout: float) -> dict[str, Any]:
 
 
 def _judged(error: Exception) -> OSError:
-    """A PermissionError for what no retry cures, else Transient: stores fail in more ways than can be listed."""
+    """A PermissionError for what no retry cures, else TransientError: stores fail in more ways than can be listed."""
     text = f"{type(error).__name__}: {error}"
     if any(name in text for name in _HOPELESS):
         return PermissionError(text)
     if isinstance(error, OSError) and error.errno in (errno.EISDIR, errno.ENOTDIR, errno.EINVAL):
         return PermissionError(text)
-    return Transient(text)
+    return TransientError(text)
 
 
 def _etag(info: Mapping[str, Any]) -> str | None:

@@ -13,9 +13,10 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from pipeline.contract.errors import InputError, UserError
+from pipeline.storage.store import Store, TransientError
 
 T = TypeVar("T")
 
@@ -56,34 +57,6 @@ class RemoteSettings:
 
 
 DEFAULTS = RemoteSettings()
-
-
-class Transient(OSError):
-    """A failure worth another attempt."""
-
-
-class Store(Protocol):
-    """One remote file (or, for `listing`, pattern). A call is one attempt; Transient where another may help.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        PermissionError: it may not be touched; retrying would not help.
-    """
-
-    def size_and_etag(self) -> tuple[int, str | None]:
-        """Bytes and the store's name for the content."""
-
-    def read_into(self, kept: bytearray, start: int, end: int) -> None:
-        """Append bytes [start, end) to `kept`; what came before a failure is kept too."""
-
-    def listing(self) -> list[tuple[str, int, str | None]]:
-        """(path, bytes, etag) of the files the pattern names."""
-
-    def put(self, local: Path) -> None:
-        """Replace the file by a local one, as a whole."""
-
-    def remove(self) -> None:
-        """Delete the file; nothing happens where there is none."""
 
 
 def is_remote(path: str | Path) -> bool:
@@ -127,8 +100,8 @@ class Remote:
             try:
                 self._read(lambda: self.store.read_into(kept, start + len(kept), end), attempts=1)
                 if len(kept) == before:
-                    raise Transient("the store sent nothing")
-            except Transient as error:
+                    raise TransientError("the store sent nothing")
+            except TransientError as error:
                 failures = 1 if len(kept) > before else failures + 1
                 self._wait(failures, error)
         throttle(len(kept), self.settings.bytes_per_second)
@@ -162,7 +135,7 @@ class Remote:
             except PermissionError as error:
                 hint = "check the credentials (for s3: AWS_PROFILE, AWS_ACCESS_KEY_ID ...) and what they may do"
                 raise InputError(self.path, f"access is refused: {_reason(error)}", hint=hint) from error
-            except Transient as error:
+            except TransientError as error:
                 if attempts == 1:
                     raise
                 failures += 1

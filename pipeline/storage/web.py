@@ -9,7 +9,7 @@ import urllib.request
 from pathlib import Path
 from typing import IO
 
-from pipeline.storage.remote import Transient
+from pipeline.storage.store import TransientError
 
 _TRY_AGAIN = {408, 425, 429}  # and every 5xx
 _MISSING = {404, 410}
@@ -45,7 +45,7 @@ class WebFile:
                 return 0, None
             raise self._failure(error) from error
         except _BROKEN as error:
-            raise Transient(str(error)) from error
+            raise TransientError(str(error)) from error
 
     def read_into(self, kept: bytearray, start: int, end: int) -> None:
         """See `Store`."""
@@ -61,17 +61,19 @@ class WebFile:
                     return self.read_into(kept, start, end)
                 found = _CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
                 if not found or found[1] != str(start):
-                    raise Transient(f"asked for bytes {start}-{end - 1}, sent {answer.headers.get('Content-Range')}")
+                    raise TransientError(
+                        f"asked for bytes {start}-{end - 1}, sent {answer.headers.get('Content-Range')}"
+                    )
                 left = end - start
                 while left and (data := answer.read1(min(left, _CHUNK))):
                     kept += data
                     left -= len(data)
                 if left:
-                    raise Transient(f"the connection ended {left} bytes early")
+                    raise TransientError(f"the connection ended {left} bytes early")
         except urllib.error.HTTPError as error:
             raise self._failure(error) from error
         except _BROKEN as error:
-            raise Transient(str(error)) from error
+            raise TransientError(str(error)) from error
         return None
 
     def listing(self) -> list[tuple[str, int, str | None]]:
@@ -109,7 +111,7 @@ class WebFile:
         size = copy.tell()
         if declared is not None and int(declared) != size:
             copy.close()
-            raise Transient(f"{declared} bytes declared, {size} sent")
+            raise TransientError(f"{declared} bytes declared, {size} sent")
         self._whole = copy
         return size
 
@@ -118,7 +120,7 @@ class WebFile:
         if error.code in _MISSING:
             return FileNotFoundError(text)
         if error.code in _TRY_AGAIN or error.code >= 500:
-            return Transient(text)
+            return TransientError(text)
         return PermissionError(text)
 
 
