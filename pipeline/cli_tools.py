@@ -65,7 +65,7 @@ def assets_fetch(
         typer.echo(path)
     if not names:
         from pipeline.stages.url_filter import UrlFilter
-        from pipeline.text import prepare
+        from pipeline.text.features import prepare
 
         # Once per machine: the compact file of the shipped lists, and the compiled loops over text.
         UrlFilter().prepare()

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from pipeline.contract.contamination import Overlap
 from pipeline.contract.errors import StageError, TokenmillError
-from pipeline.text import TextFeatures
+from pipeline.text.features import TextFeatures
 
 Signals = Mapping[str, Mapping[str, float]]
 """Raw values of quality rules: stage name -> signal name -> value."""

@@ -26,7 +26,7 @@ from typing import Any
 
 import pyarrow as pa
 
-import pipeline.text
+import pipeline.text.features
 from pipeline.begin import begin, now
 from pipeline.config import PipelineConfig
 from pipeline.contract.errors import ConfigError, IntegrityError, UserError
@@ -131,7 +131,7 @@ def _check(config: PipelineConfig) -> tuple[Path, list[Input]]:
         raise ConfigError("tokenize.tokenizer", "no tokenizer is given", hint=hint)
     for stage in (*config.extract, *config.filter, *tokenize.stages):
         prepare(stage)
-    pipeline.text.prepare()
+    pipeline.text.features.prepare()
     return Path(config.run.output).absolute(), inputs
 
 

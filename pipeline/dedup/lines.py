@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from pipeline.dedup.shingles import U64
-from pipeline.stages.url_filter import split
+from pipeline.text.urls import split_url
 
 Keep = Literal["first", "none"]
 
@@ -56,7 +56,7 @@ def line_keys(lines: Collection[str], scope: str) -> U64:
 
 def scope_of(url: str, config: LineDedup) -> str:
     """What the lines of a page are compared within."""
-    return "" if config.scope == "global" else registrable_domain(split(url.strip().lower())[0])
+    return "" if config.scope == "global" else registrable_domain(split_url(url.strip().lower())[0])
 
 
 @functools.lru_cache(maxsize=1 << 16)

@@ -1,11 +1,11 @@
-"""The loops of substring dedup, in the Python that becomes machine code (`pipeline/machine_code.py`).
+"""The loops of substring dedup, in the Python that becomes machine code (`pipeline/text/machine_code.py`).
 
 `pipeline/dedup/substrings.py` says what they do and makes the arrays they fill; `..._size` are lengths of arrays.
 """
 
 import numpy as np
 
-from pipeline.machine_code import I64, U8, U32, U64
+from pipeline.text.machine_code import I64, U8, U32, U64
 
 CONSTANTS_OF = ()
 """Modules whose numbers are compiled in."""

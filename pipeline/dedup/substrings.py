@@ -18,12 +18,12 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from pipeline import characters, machine_code
 from pipeline.dedup import span_loops
 from pipeline.dedup.anchors import member
 from pipeline.dedup.shingles import U64
-from pipeline.ngrams import ngram_hashes
-from pipeline.words import code_points
+from pipeline.text import characters, machine_code
+from pipeline.text.ngrams import ngram_hashes
+from pipeline.text.words import code_points
 
 Index = npt.NDArray[np.int64]
 Keep = Literal["first", "none"]

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.text import TextFeatures
+from pipeline.text.features import TextFeatures
 
 U64 = npt.NDArray[np.uint64]
 

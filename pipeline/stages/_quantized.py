@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline import machine_code
-from pipeline.machine_code import F32, I32, U8
+from pipeline.text import machine_code
+from pipeline.text.machine_code import F32, I32, U8
 
 _MAGIC, _VERSION = 793712314, 12
 _HIERARCHICAL_SOFTMAX, _SUPERVISED = 1, 3
@@ -47,7 +47,7 @@ class Quantized:
             return None
         text = np.frombuffer(f"<{line.replace(' ', '> <')}>".encode(), np.uint8)
         hidden, scores = np.zeros(self.shape[4] * self.shape[5], np.float32), np.empty(2 * self.shape[6], np.float32)
-        best = machine_code.load("pipeline.loops_fasttext")["classify"](
+        best = machine_code.load("pipeline.text.loops_fasttext")["classify"](
             text, len(text), self.shape, self.words[0], len(self.words[0]), *self.words[1:],
             self.ngrams[0], len(self.ngrams[0]), self.ngrams[1], *self.codes, *self.tree, hidden, scores,
         )  # fmt: skip
@@ -135,14 +135,16 @@ def _word_table(names: list[bytes]) -> tuple[I32, I32, U8]:
     starts = np.cumsum([0, *map(len, names)]).astype(np.int32)
     data = np.frombuffer(b"".join(names), np.uint8)
     table = np.full(1 << (4 * len(names)).bit_length(), -1, np.int32)
-    machine_code.load("pipeline.loops_fasttext")["fill_words"](starts, data, len(names), table, len(table))
+    machine_code.load("pipeline.text.loops_fasttext")["fill_words"](starts, data, len(names), table, len(table))
     return table, starts, data
 
 
 def _ngram_table(pairs: npt.NDArray[np.int32]) -> tuple[I32, I32]:
     keys = np.full(1 << (2 * len(pairs)).bit_length(), -1, np.int32)
     rows = np.zeros(len(keys), np.int32)
-    machine_code.load("pipeline.loops_fasttext")["fill_ngrams"](pairs.reshape(-1), len(pairs), keys, rows, len(keys))
+    machine_code.load("pipeline.text.loops_fasttext")["fill_ngrams"](
+        pairs.reshape(-1), len(pairs), keys, rows, len(keys)
+    )
     return keys, rows
 
 

@@ -20,7 +20,7 @@ from pipeline.limits import (
     first_broken,
     refuse_negative,
 )
-from pipeline.text import WordSplit
+from pipeline.text.features import WordSplit
 
 _CITATION = re.compile(r"\[(?:\d*|edit|citation needed)\]")
 _TERMINAL = (".", "?", "!", '"', "'")

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from pipeline.characters import TERMINAL_PUNCTUATION
 from pipeline.contract.fields import check_fields
 from pipeline.document import Document, Drop
 from pipeline.limits import (
@@ -18,7 +17,8 @@ from pipeline.limits import (
     refuse_negative,
     share,
 )
-from pipeline.text import WordSplit
+from pipeline.text.characters import TERMINAL_PUNCTUATION
+from pipeline.text.features import WordSplit
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,7 +8,6 @@ from typing import ClassVar
 
 import numpy as np
 
-from pipeline.characters import ALPHA, SYMBOL
 from pipeline.contract.fields import check_fields
 from pipeline.document import Document, Drop
 from pipeline.limits import (
@@ -23,8 +22,9 @@ from pipeline.limits import (
     refuse_negative,
     share,
 )
-from pipeline.text import WordSplit
-from pipeline.words import U64, Words, hash_words
+from pipeline.text.characters import ALPHA, SYMBOL
+from pipeline.text.features import WordSplit
+from pipeline.text.words import U64, Words, hash_words
 
 _BULLETS = frozenset("•-")
 

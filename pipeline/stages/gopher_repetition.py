@@ -17,8 +17,8 @@ from pipeline.limits import (
     refuse_negative,
     share,
 )
-from pipeline.ngrams import repeated_characters
-from pipeline.text import WordSplit
+from pipeline.text.features import WordSplit
+from pipeline.text.ngrams import repeated_characters
 
 _TOP, _DUPLICATED = (2, 3, 4), (5, 6, 7, 8, 9, 10)
 _KINDS = (

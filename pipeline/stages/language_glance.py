@@ -65,6 +65,6 @@ def _sample(text: str, max_chars: int | None) -> str:
 
 def _visible(page: bytes) -> str:
     """What stands between the tags of the body, scripts and styles left out, entities as they are; `page`: UTF-8."""
-    from pipeline.kernels import visible_text
+    from pipeline.text.kernels import visible_text
 
     return visible_text(page, UNSEEN, start=max(page.find(b"<body"), 0)).decode("utf-8", "replace")

@@ -1,9 +1,7 @@
 """Drop pages by their address, before anything of them is read."""
 
 import functools
-import re
 import urllib.parse
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,18 +9,8 @@ from pipeline.contract.fields import check_fields
 from pipeline.document import Document, Drop
 from pipeline.stages import _blocklist
 from pipeline.stages._blocklist import NameSet
+from pipeline.text.urls import parent_domains, path_prefixes, split_url, url_words
 
-MAX_LABELS = 32
-"""Labels of a host that are looked at, from its end; a real one has at most 127 and hardly ever more than 6."""
-MAX_HOST = 253
-"""Characters of a name in DNS (RFC 1035); a longer one is not translated."""
-MAX_SEGMENTS = 16
-"""Segments of a path that are looked up in the list of URLs."""
-
-_SCHEME = re.compile(r"https?:[/\\]*|[a-z][a-z0-9+.-]*://|//")
-_HOST_END = re.compile(r"[/?#\\]")
-_NOT_WORD = re.compile(r"[^a-z0-9]+")
-_TO_SPACE = str.maketrans({chr(code): " " for code in range(128) if not chr(code).isalnum()})
 _INVISIBLE = str.maketrans("", "", "\t\r\n\0")
 
 
@@ -71,19 +59,19 @@ class UrlFilter:
         return self._listed(url) or self._worded(url) or doc
 
     def _listed(self, url: str) -> Drop | None:
-        host, path = split(url)
+        host, path = split_url(url)
         domains = _domains(self.shipped_lists, self.domains)
-        for name in parents(host):
+        for name in parent_domains(host):
             if _in_any(domains, name):
                 return Drop("domain", detail=name)
         urls = _urls(self.shipped_lists, self.urls)
-        for address in prefixes(host, path) if urls else ():
+        for address in path_prefixes(host, path) if urls else ():
             if _in_any(urls, address):
                 return Drop("url", detail=address)
         return None
 
     def _worded(self, url: str) -> Drop | None:
-        parts = words(urllib.parse.unquote(url).lower() if "%" in url else url)
+        parts = url_words(urllib.parse.unquote(url).lower() if "%" in url else url)
         found = set(parts)
         banned = found & _words("banned_words.txt", self.shipped_lists, self.banned_words)
         if banned:
@@ -99,61 +87,10 @@ class UrlFilter:
         return None
 
 
-def words(text: str) -> list[str]:
-    """The runs of ASCII letters and digits in a lower-case text."""
-    return text.translate(_TO_SPACE).split() if text.isascii() else _NOT_WORD.sub(" ", text).split()
-
-
-def split(url: str) -> tuple[str, str]:
-    """Host and path of a lower-case URL; without user, port, query and fragment, the host as DNS knows it.
-
-    >>> split("http://me:pw@www.köln.example.:8080/a/b?c#d")
-    ('www.xn--kln-sna.example', '/a/b')
-    """
-    scheme = _SCHEME.match(url)
-    rest = url[scheme.end() :] if scheme else url
-    end = _HOST_END.search(rest)
-    authority, path = (rest[: end.start()], rest[end.start() :]) if end else (rest, "")
-    host = authority.rpartition("@")[2]
-    ipv6 = host.startswith("[")
-    host = host[1:].partition("]")[0] if ipv6 else host.partition(":")[0]
-    host = urllib.parse.unquote(host) if "%" in host else host
-    if not host.isascii() and len(host) <= MAX_HOST:
-        host = _punycode(host)
-    return host.strip("."), re.split(r"[?#]", path, maxsplit=1)[0].replace("\\", "/")
-
-
-def parents(host: str) -> Iterator[str]:
-    """The host and every domain above it, the host first."""
-    if host.count(".") >= MAX_LABELS:
-        host = ".".join(host.rsplit(".", MAX_LABELS)[1:])
-    while host:
-        yield host
-        host = host.partition(".")[2]
-
-
-def prefixes(host: str, path: str) -> Iterator[str]:
-    """The first segment of the path behind the host without `www.`, then one segment more each time."""
-    address = host.removeprefix("www.")
-    for segment in path.split("/", MAX_SEGMENTS + 1)[:MAX_SEGMENTS]:
-        if segment:
-            address = f"{address}/{segment}"
-            yield address
-
-
-def _punycode(host: str) -> str:
-    import idna
-
-    try:
-        return idna.encode(host, uts46=True).decode("ascii")
-    except (idna.IDNAError, UnicodeError):  # no name DNS could hold: it is in no list either
-        return host
-
-
 @functools.cache
 def _domains(shipped: bool, files: tuple[str, ...]) -> tuple[NameSet, ...]:
     sets = [_blocklist.shipped("domains", str.lower)] if shipped else []
-    own = [split(entry.lower())[0] for file in files for entry in _blocklist.own(file)]
+    own = [split_url(entry.lower())[0] for file in files for entry in _blocklist.own(file)]
     return (*sets, _blocklist.name_set(own)) if own else tuple(sets)
 
 
@@ -165,9 +102,9 @@ def _urls(shipped: bool, files: tuple[str, ...]) -> tuple[NameSet, ...]:
 
 
 def _address(entry: str) -> str:
-    """An entry of a list of URLs as `prefixes` gives it; one without a path stays a bare host and matches nothing."""
-    host, path = split(entry.lower())
-    return [host, *prefixes(host, path)][-1]
+    """An entry of a list of URLs as `path_prefixes` gives it; without a path it stays a bare host and matches nothing."""
+    host, path = split_url(entry.lower())
+    return [host, *path_prefixes(host, path)][-1]
 
 
 def _in_any(sets: tuple[NameSet, ...], name: str) -> bool:
@@ -184,7 +121,7 @@ def _words(name: str, shipped: bool, files: tuple[str, ...]) -> frozenset[str]:
         *(_blocklist.shipped_words(name) if shipped else ()),
         *(e for file in files for e in _blocklist.own(file)),
     ]
-    return frozenset(word for word in ("".join(words(entry.lower())) for entry in entries) if word)
+    return frozenset(word for word in ("".join(url_words(entry.lower())) for entry in entries) if word)
 
 
 @functools.cache

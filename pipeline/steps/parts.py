@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-import pipeline.text
+import pipeline.text.features
 from pipeline.contract.contamination import MATCHES_SCHEMA, Overlap
 from pipeline.contract.errors import IntegrityError, StageError, TokenmillError
 from pipeline.document import Document, Drop, Stage, prepare
@@ -74,7 +74,7 @@ class Chain:
         for stage in stages:
             prepare(stage)
         if any(stage.quality for stage in self._stages):
-            pipeline.text.prepare()
+            pipeline.text.features.prepare()
 
     def run(self, doc: Document) -> Outcome:
         """The outcome of a document; an exception of a stage, whatever it is, quarantines the page.

@@ -125,9 +125,9 @@ _FILTER = UrlFilter(shipped_lists=False)
 
 
 def _warm_up() -> None:
-    import pipeline.text
+    import pipeline.text.features
 
-    pipeline.text.prepare()
+    pipeline.text.features.prepare()
     for stage in (*EXTRACT, *SLOW_EXTRACT, *map(_stage, TEXT_STAGES), _FILTER):
         prepare(stage)  # type: ignore[arg-type]
     doc = Document(id="fuzz", url="https://site.example/", html=seeds.htmls()[0].decode(), text=seeds.texts()[0])

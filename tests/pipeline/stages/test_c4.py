@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.document import Document, Drop
 from pipeline.stages.c4 import C4
-from pipeline.text import TextFeatures
+from pipeline.text.features import TextFeatures
 
 OFF: dict[str, Any] = {rule.limit: None for rule in C4.RULES}
 PROSE = "One two three."

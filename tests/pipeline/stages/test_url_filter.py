@@ -5,12 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from pipeline.contract.errors import InputError
 from pipeline.document import Document, Drop
-from pipeline.stages.url_filter import UrlFilter, parents, prefixes, split, words
+from pipeline.stages.url_filter import UrlFilter
 
 MakeDoc = Callable[..., Document]
 
@@ -152,21 +150,6 @@ def test_hostile_addresses_get_an_answer(listed: UrlFilter, url: str, make_doc: 
 
 def test_a_listed_domain_is_found_below_any_number_of_labels(listed: UrlFilter) -> None:
     assert reason(listed, "http://" + "a." * 100_000 + "blocked.example/") == ("domain", "blocked.example")
-
-
-@given(url=st.text(max_size=60))
-def test_any_text_splits_into_a_host_and_a_path(url: str) -> None:
-    host, path = split(url.lower())
-    assert "?" not in path and "#" not in path
-    assert len(list(parents(host))) <= 32
-    assert all(address.startswith(host.removeprefix("www.")) for address in prefixes(host, path))
-
-
-def test_the_parts_of_an_address() -> None:
-    assert split("http://me:pw@www.köln.example.:8080/a/b?c#d") == ("www.xn--kln-sna.example", "/a/b")
-    assert list(parents("a.b.example")) == ["a.b.example", "b.example", "example"]
-    assert list(prefixes("www.x.example", "/a//b/")) == ["x.example/a", "x.example/a/b"]
-    assert words("http://x.example/été_2/%41") == ["http", "x", "example", "t", "2", "41"]
 
 
 def test_agrees_with_the_labels_of_real_urls(shared_data: Path) -> None:

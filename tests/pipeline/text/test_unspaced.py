@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from pipeline.stages.gopher_quality import GopherQuality
-from pipeline.text import TextFeatures
-from pipeline.unspaced import UNSPACED, split_unspaced
-from pipeline.words import hash_words
+from pipeline.text.features import TextFeatures
+from pipeline.text.unspaced import UNSPACED, split_unspaced
+from pipeline.text.words import hash_words
 
 CHINESE = "夜里河水上涨，到了早晨，低处的草地都淹没了。"
 

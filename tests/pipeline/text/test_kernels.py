@@ -6,10 +6,10 @@ import numpy as np
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipeline import characters, kernels
-from pipeline.text import TextFeatures
-from pipeline.word_rules import ENGLISH, SPACED, WordRules
-from pipeline.words import ChunkTable, Words, hash_set, hash_words
+from pipeline.text import characters, kernels
+from pipeline.text.features import TextFeatures
+from pipeline.text.word_rules import ENGLISH, SPACED, WordRules
+from pipeline.text.words import ChunkTable, Words, hash_set, hash_words
 
 PIECES = [
     *"abcXYZ0159.,;:!?()[]{}'\"’“”…-–—/@#$€%&*+=<>_~^|°§•éßÉΣςΑаЖ字あ한ﬁ²½\u0301\u200c\u2028\u3000\ud800😀 \n\t\0",

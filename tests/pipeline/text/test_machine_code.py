@@ -9,11 +9,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from pipeline import kernels, loops, machine_code
-from pipeline.machine_code import I32, I64, U64
-from pipeline.words import code_points, hash_words
+from pipeline.text import kernels, loops, machine_code
+from pipeline.text.machine_code import I32, I64, U64
+from pipeline.text.words import code_points, hash_words
 
-PROGRAM = "import sys; from pipeline.words import hash_words; print(hash_words(['word', 'é']), 'numba' in sys.modules)"
+PROGRAM = (
+    "import sys; from pipeline.text.words import hash_words; print(hash_words(['word', 'é']), 'numba' in sys.modules)"
+)
 
 
 def run(folder: Path) -> str:

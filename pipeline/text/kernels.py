@@ -1,13 +1,13 @@
-"""The loops of `pipeline/loops.py` over numpy arrays; import this module only where text is processed."""
+"""The loops of `pipeline/text/loops.py` over numpy arrays; import this module only where text is processed."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline import machine_code
-from pipeline.machine_code import I32, I64, U8, U32, U64
+from pipeline.text import machine_code
+from pipeline.text.machine_code import I32, I64, U8, U32, U64
 
-_LOOPS = machine_code.load("pipeline.loops")
+_LOOPS = machine_code.load("pipeline.text.loops")
 
 
 def hash_words(points: U32, lengths: I32) -> U64:
@@ -95,7 +95,7 @@ def count_sentences(flags: U8, per_chunk: I32, chunks_per_line: I64) -> int:
 
 
 def repeated(hashes: U64, lengths: I32, longest_top: int, longest: int) -> tuple[I64, I64]:
-    """Characters in repeated runs of words, by run length; see `pipeline.ngrams.repeated_characters`.
+    """Characters in repeated runs of words, by run length; see `pipeline.text.ngrams.repeated_characters`.
 
     Args:
         hashes, lengths: of the words.
@@ -119,7 +119,7 @@ def repeated(hashes: U64, lengths: I32, longest_top: int, longest: int) -> tuple
 
 
 def hash_runs(hashes: U64, n: int) -> U64:
-    """One hash for each run of `n` word hashes; see `pipeline.ngrams.ngram_hashes`."""
+    """One hash for each run of `n` word hashes; see `pipeline.text.ngrams.ngram_hashes`."""
     runs = np.empty(len(hashes) - n + 1, np.uint64)
     _LOOPS["hash_runs"](hashes, n, runs, len(runs))
     return runs

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from pipeline.machine_code import F32, I32, U8
+from pipeline.text.machine_code import F32, I32, U8
 
 CONSTANTS_OF = ()
 SPACE, CONTINUES, LEADING_BITS = 0x20, 0x80, 0xC0

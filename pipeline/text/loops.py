@@ -1,13 +1,13 @@
-"""The loops over characters and words, in the Python that becomes machine code (`pipeline/machine_code.py`).
+"""The loops over characters and words, in the Python that becomes machine code (`pipeline/text/machine_code.py`).
 
 For 5 KB of text they take a tenth of the time of the same work in numpy calls or dictionary look-ups, and they are
-shorter. Whole numbers only: the same answer on every machine. They are called through `pipeline/kernels.py`, which
+shorter. Whole numbers only: the same answer on every machine. They are called through `pipeline/text/kernels.py`, which
 says what they do and makes the arrays they fill; `..._size` arguments are lengths of arrays.
 """
 
 import numpy as np
 
-from pipeline.characters import (
+from pipeline.text.characters import (
     ALPHA,
     CLOSES,
     DIGIT,
@@ -21,9 +21,9 @@ from pipeline.characters import (
     SPACE,
     TERMINAL,
 )
-from pipeline.machine_code import I32, I64, U8, U32, U64
+from pipeline.text.machine_code import I32, I64, U8, U32, U64
 
-CONSTANTS_OF = ("pipeline.characters",)
+CONSTANTS_OF = ("pipeline.text.characters",)
 """Modules whose numbers are compiled in."""
 
 _STEP, _LENGTH = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93)
@@ -269,7 +269,7 @@ def repeated(
 
 
 def hash_runs(hashes: U64, n: int, runs: U64, runs_size: int) -> int:
-    """Fills `runs`, shape (runs_size,); see `pipeline.ngrams.ngram_hashes`."""
+    """Fills `runs`, shape (runs_size,); see `pipeline.text.ngrams.ngram_hashes`."""
     for at in range(runs_size):
         state = hashes[at]
         for offset in range(1, n):

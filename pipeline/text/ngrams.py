@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from pipeline.words import U64, Words
+from pipeline.text.words import U64, Words
 
 
 def ngram_hashes(hashes: U64, n: int) -> U64:
@@ -14,7 +14,7 @@ def ngram_hashes(hashes: U64, n: int) -> U64:
     A polynomial in an odd constant modulo 2**64 (so the order of words counts), well mixed at the end. Shape
     (max(words - n + 1, 1),), or (0,) of no words.
     """
-    from pipeline.kernels import hash_runs
+    from pipeline.text.kernels import hash_runs
 
     n = min(n, len(hashes))
     return hash_runs(hashes, n) if n else np.empty(0, np.uint64)
@@ -39,7 +39,7 @@ def repeated_characters(words: Words, longest_top: int = 4, longest: int = 10) -
         longest_top: `top` holds runs of 2 to this many words,
         longest: `duplicated` the longer ones, to this many words.
     """
-    from pipeline.kernels import repeated
+    from pipeline.text.kernels import repeated
 
     top, duplicated = repeated(words.hashes, words.lengths, longest_top, longest)
     return Repeated(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.word_rules import ENGLISH, MAX_CHUNK, SPACED
+from pipeline.text.word_rules import ENGLISH, MAX_CHUNK, SPACED
 
 ENGLISH_CASES = {
     "word": "word",

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from pipeline import words as words_module
-from pipeline.words import ChunkTable, Words, concatenate, hash_words
+from pipeline.text import words as words_module
+from pipeline.text.words import ChunkTable, Words, concatenate, hash_words
 
 
 def hashes(*words: str) -> list[int]:

@@ -4,8 +4,8 @@ import unicodedata
 
 import pytest
 
-from pipeline import characters
-from pipeline.characters import (
+from pipeline.text import characters
+from pipeline.text.characters import (
     ALPHA,
     DROPPED,
     LOOKED_UP,

@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
-from pipeline import text as text_module
 from pipeline.contract.errors import ConfigError
 from pipeline.document import Document
-from pipeline.text import TextFeatures
-from pipeline.words import hash_words
+from pipeline.text import features as text_module
+from pipeline.text.features import TextFeatures
+from pipeline.text.words import hash_words
 
 
 def hashes(*words: str) -> list[int]:
@@ -50,7 +50,9 @@ def test_shingles_are_the_same_in_every_version() -> None:
 
 
 def test_shingles_are_the_same_in_another_process() -> None:
-    code = "from pipeline.text import TextFeatures; print(TextFeatures('to be or not to be').shingles().tolist())"
+    code = (
+        "from pipeline.text.features import TextFeatures; print(TextFeatures('to be or not to be').shingles().tolist())"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == str(TextFeatures("to be or not to be").shingles().tolist())
 
@@ -130,6 +132,6 @@ def test_a_document_recomputes_its_features_for_another_text_or_language(make_do
 
 
 def test_after_preparing_once_no_process_loads_the_compiler() -> None:
-    code = "import sys; from pipeline import text; text.prepare(); print({'numba', 'scipy'} & {*sys.modules})"
+    code = "import sys; from pipeline.text import features; features.prepare(); print({'numba', 'scipy'} & {*sys.modules})"
     runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True) for _ in range(2)]
     assert runs[1].stdout.strip() == "set()"

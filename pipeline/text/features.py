@@ -15,12 +15,12 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from pipeline import characters
 from pipeline.contract.errors import ConfigError
-from pipeline.ngrams import ngram_hashes, repeated_characters
-from pipeline.unspaced import UNSPACED, split_unspaced
-from pipeline.word_rules import ENGLISH, MAX_CHUNK, SPACED, cut_inside
-from pipeline.words import U64, ChunkTable, Split, Words, concatenate, hash_set
+from pipeline.text import characters
+from pipeline.text.ngrams import ngram_hashes, repeated_characters
+from pipeline.text.unspaced import UNSPACED, split_unspaced
+from pipeline.text.word_rules import ENGLISH, MAX_CHUNK, SPACED, cut_inside
+from pipeline.text.words import U64, ChunkTable, Split, Words, concatenate, hash_set
 
 WordSplit = Literal["fast", "datatrove"]
 
@@ -114,7 +114,7 @@ def _table(word_split: WordSplit, language: str) -> ChunkTable:
 
 @functools.cache
 def _fast_table(english: bool) -> ChunkTable:
-    from pipeline.kernels import scan_chunks
+    from pipeline.text.kernels import scan_chunks
 
     rules = ENGLISH if english else SPACED
     tables = characters.classes(), characters.sign_flags(), hash_set(rules.whole)
@@ -166,7 +166,7 @@ def _take(words: Iterator[str], size: int) -> list[str]:
 
 @functools.cache
 def _normal_table() -> ChunkTable:
-    from pipeline.kernels import scan_normal
+    from pipeline.text.kernels import scan_normal
 
     tables = characters.classes(), characters.normal_points()
     return ChunkTable(

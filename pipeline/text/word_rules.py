@@ -12,7 +12,7 @@ import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from pipeline.characters import CURRENCY, EMOJI, ENDS, MARKS, QUOTES, STARTS
+from pipeline.text.characters import CURRENCY, EMOJI, ENDS, MARKS, QUOTES, STARTS
 
 MAX_CHUNK = 500
 """Characters; taking one sign at a time off the ends is quadratic, so longer chunks are only cut in the middle."""

@@ -1,9 +1,9 @@
 """Loops over characters and words as machine code: compiled once on a machine, then loaded without the compiler.
 
 Importing numba and loading its cached functions takes 0.6 s of CPU and 100 MB in every process. So numba compiles the
-loops of `pipeline/loops.py` once, LLVM's object code of them is kept in a file, and a process that finds the file links
-it through llvmlite, which takes 0.05 s. The file's name is a hash of all that decides its content: the sources, the
-processor, the version of llvmlite. Where no folder can be written, each process compiles anew (some seconds).
+loops of `pipeline/text/loops.py` once, LLVM's object code of them is kept in a file, and a process that finds the file
+links it through llvmlite, which takes 0.05 s. The file's name is a hash of all that decides its content: the sources,
+the processor, the version of llvmlite. Where no folder can be written, each process compiles anew (some seconds).
 
 A loop takes arrays as pointers, allocates nothing and raises nothing, so that its code needs nothing but memory.
 """

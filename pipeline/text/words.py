@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.characters import flags_of
+from pipeline.text.characters import flags_of
 
 U64 = npt.NDArray[np.uint64]
 Split = Callable[[Sequence[str]], list[Sequence[str]]]
@@ -27,7 +27,7 @@ Scan = Callable[
         U64, npt.NDArray[np.int32], npt.NDArray[np.uint8],
     ],
 ]  # fmt: skip
-"""Code points to the chunks, and the words of those with a plain shape: see `pipeline.kernels.scan_chunks`."""
+"""Code points to the chunks, and the words of those with a plain shape: see `pipeline.text.kernels.scan_chunks`."""
 
 MAX_REMEMBERED_CHUNK = 64
 """Characters; longer chunks hardly ever come back, so they are split anew each time."""
@@ -67,7 +67,7 @@ class Words:
         A sentence goes on to the end of the punctuation after a TERMINAL word, as in spaCy's sentencizer, which
         datatrove counts the sentences of C4's rule with.
         """
-        from pipeline.kernels import count_sentences
+        from pipeline.text.kernels import count_sentences
 
         return int(count_sentences(self.flags, self.per_chunk, np.array(chunks_per_line, np.int64)))
 
@@ -169,7 +169,7 @@ class ChunkTable:
         self._rows.pending = []
 
     def _merge(self, counts: npt.NDArray[np.int32], found: Columns, rows: npt.NDArray[np.int64]) -> Words:
-        from pipeline.kernels import merge
+        from pipeline.text.kernels import merge
 
         known = self._hashes.data, self._lengths.data, self._flags.data
         per_chunk, hashes, lengths, flags = merge(counts, found, rows, self._starts.data, self._counts.data, known)
@@ -199,7 +199,7 @@ def code_points(text: str) -> npt.NDArray[np.uint32]:
 
 def hash_words(words: Sequence[str]) -> U64:
     """The hashes of words, as in `Words.hashes`."""
-    from pipeline import kernels
+    from pipeline.text import kernels
 
     lengths = np.fromiter(map(len, words), np.int32, len(words))
     return kernels.hash_words(code_points("".join(words)), lengths)
@@ -207,7 +207,7 @@ def hash_words(words: Sequence[str]) -> U64:
 
 def hash_set(words: Iterable[str]) -> U64:
     """The hashes of words as a set that the compiled loops can ask."""
-    from pipeline import kernels
+    from pipeline.text import kernels
 
     hashes = hash_words(sorted(words))
     table = np.zeros(1 << (4 * len(hashes)).bit_length(), np.uint64)

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.ngrams import ngram_hashes, repeated_characters
-from pipeline.words import ChunkTable, Words
+from pipeline.text.ngrams import ngram_hashes, repeated_characters
+from pipeline.text.words import ChunkTable, Words
 
 TABLE = ChunkTable(lambda chunks: [(chunk,) for chunk in chunks])
 

@@ -7,7 +7,7 @@ import unicodedata
 import numpy as np
 import numpy.typing as npt
 
-# These numbers are compiled into pipeline/loops.py.
+# These numbers are compiled into pipeline/text/loops.py.
 ALPHA, SYMBOL, PUNCTUATION, TERMINAL = 1, 2, 4, 8
 """Flags of a word: it has a letter; it is nothing but SYMBOLS; nothing but Unicode punctuation; it ends a sentence."""
 SPACE, LETTER, LOWER, OPENS, CLOSES, DOT, DIGIT = 1, 2, 4, 8, 16, 32, 64
