@@ -19,7 +19,7 @@ from pipeline.document import Drop, Stage, prepare
 from pipeline.engine.isolation import Begin, end_idle, guarded
 from pipeline.engine.settings import PageLimits
 from pipeline.sources import read_at
-from pipeline.sources.again import UnreachableInput, place_of
+from pipeline.sources.reopen import UnreachableInput, place_of
 from pipeline.stages import labels
 from pipeline.steps import s1_extract, s4_tokenize
 from pipeline.steps.promises import HeldStage

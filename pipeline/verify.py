@@ -20,8 +20,8 @@ from pipeline.contract.run import Publication, RunRecord
 from pipeline.contract.shards import ShardSet, open_shards
 from pipeline.engine.ledger import FileEntry, Ledger, add_counts, committed_files
 from pipeline.flow import add_up, read_commits
-from pipeline.sources.again import InputsAgain, UnreachableInput
 from pipeline.sources.charset import codec_name
+from pipeline.sources.reopen import InputsAgain, UnreachableInput
 from pipeline.steps import index, s3_line_dedup, s3_substring_dedup
 from pipeline.steps.tables import EMPTY_PART
 from pipeline.trace import COPIES

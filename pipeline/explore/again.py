@@ -19,8 +19,8 @@ from pipeline.engine.isolation import Begin, guarded
 from pipeline.engine.settings import PageLimits
 from pipeline.explore.asked import PageError
 from pipeline.sources import read_at
-from pipeline.sources.again import place_of
 from pipeline.sources.record import Record
+from pipeline.sources.reopen import place_of
 from pipeline.sources.rows import Columns
 from pipeline.sources.screen import Screen
 

@@ -16,7 +16,7 @@ from typing import Literal
 
 from pipeline.contract.errors import InputError
 from pipeline.sources.read import SUFFIXES, Format, format_of
-from pipeline.sources.warc import dump_of
+from pipeline.sources.warc.reader import dump_of
 from pipeline.storage.files import FileStat, is_remote, list_files, read_bytes, stat
 from pipeline.storage.remote import DEFAULTS, RemoteSettings
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pipeline.contract.errors import InputError
 from pipeline.sources.record import Gap, Record
 from pipeline.sources.rows import DEFAULT_COLUMNS, Columns, read_jsonl, read_parquet
-from pipeline.sources.warc import MAX_BODY, read_warc
+from pipeline.sources.warc.reader import MAX_BODY, read_warc
 from pipeline.storage.remote import DEFAULTS, RemoteSettings
 
 Format = Literal["warc", "parquet", "jsonl"]

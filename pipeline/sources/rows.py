@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.contract.errors import InputError
-from pipeline.sources.codec import codec_of
 from pipeline.sources.record import Gap, Record
 from pipeline.sources.screen import storable
-from pipeline.sources.tape import CHUNK, Tape
-from pipeline.sources.warc import dump_of, position_id
+from pipeline.sources.warc.codec import codec_of
+from pipeline.sources.warc.member_stream import CHUNK, MemberStream
+from pipeline.sources.warc.reader import dump_of, position_id
 from pipeline.storage.files import open_read
 from pipeline.storage.remote import DEFAULTS, RemoteSettings
 
@@ -227,9 +227,9 @@ def _object(line: bytes) -> dict[str, Any] | str:
 
 def numbered_lines(source: BinaryIO, max_line: int, offset: int = 0) -> Iterator[tuple[int, bytes, str | None]]:
     """(number, line, fault) of each line from `offset` on; one longer than `max_line` comes empty and with a fault."""
-    tape = Tape(source, offset, codec_of(source))
+    stream = MemberStream(source, offset, codec_of(source))
     number, line, too_long = 0, bytearray(), False
-    while data := tape.take_in_member(CHUNK):
+    while data := stream.take_in_member(CHUNK):
         *ended, rest = data.split(b"\n")
         for piece in ended:
             line += piece
@@ -245,7 +245,7 @@ def numbered_lines(source: BinaryIO, max_line: int, offset: int = 0) -> Iterator
         if len(line) > max_line:
             too_long = True
             line.clear()
-    fault = f"line_too_long: over {max_line} bytes" if too_long else tape.damage or None
+    fault = f"line_too_long: over {max_line} bytes" if too_long else stream.damage or None
     if line or fault:
         yield number, bytes(line), fault
 

@@ -13,13 +13,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.contract.errors import InputError
-from pipeline.sources.careful import Archive
-from pipeline.sources.codec import codec_of
 from pipeline.sources.listing import Input
 from pipeline.sources.read import read_records
 from pipeline.sources.rows import numbered_lines
-from pipeline.sources.tape import next_start
-from pipeline.sources.warc import open_archive
+from pipeline.sources.warc.codec import codec_of
+from pipeline.sources.warc.member_stream import next_start
+from pipeline.sources.warc.reader import open_archive
+from pipeline.sources.warc.recovery import Archive
 from pipeline.storage.files import open_read
 from pipeline.storage.remote import DEFAULTS, RemoteSettings
 

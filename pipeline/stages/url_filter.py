@@ -102,7 +102,7 @@ def _urls(shipped: bool, files: tuple[str, ...]) -> tuple[NameSet, ...]:
 
 
 def _address(entry: str) -> str:
-    """An entry of a list of URLs as `path_prefixes` gives it; without a path it stays a bare host and matches nothing."""
+    """An entry of a list of URLs as `path_prefixes` gives it; without a path it is a bare host and matches nothing."""
     host, path = split_url(entry.lower())
     return [host, *path_prefixes(host, path)][-1]
 

@@ -8,7 +8,7 @@ from pipeline.sources.listing import Input
 from pipeline.sources.record import Gap, Record
 from pipeline.sources.rows import Columns
 from pipeline.sources.screen import Screen
-from pipeline.sources.warc import MAX_BODY
+from pipeline.sources.warc.reader import MAX_BODY
 from pipeline.storage.remote import RemoteSettings
 
 

@@ -21,10 +21,10 @@ from pipeline.dedup.firsts import PAYLOADS, halves, look_up, partitions_for, wri
 from pipeline.document import Document, Drop, Stage
 from pipeline.engine.isolation import Begin, guarded
 from pipeline.engine.ledger import Commit, FileEntry, Ledger
-from pipeline.payload import payload_digest, quick_key
 from pipeline.sources import read_at
 from pipeline.sources.charset import codec_name
 from pipeline.sources.listing import Input
+from pipeline.sources.payload import payload_digest, quick_key
 from pipeline.sources.read import format_of
 from pipeline.sources.record import Gap, Record
 from pipeline.sources.screen import Screen

@@ -11,7 +11,7 @@ from pipeline.sources.listing import Input
 from pipeline.sources.read import format_of
 from pipeline.sources.record import Gap, Record
 from pipeline.sources.screen import Screen
-from pipeline.sources.warc import next_record
+from pipeline.sources.warc.reader import next_record
 from pipeline.steps.reading import Position, Reading, items
 
 

@@ -20,10 +20,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from fastwarc.warc import ArchiveIterator, WarcRecordType
 
 from pipeline.sources import read_records
-from pipeline.sources.careful import read_carefully
 from pipeline.sources.record import Record
 from pipeline.sources.screen import Screen
-from pipeline.sources.warc import open_archive
+from pipeline.sources.warc.reader import open_archive
+from pipeline.sources.warc.recovery import read_carefully
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -60,7 +60,7 @@ def ours(path: str) -> int:
     return sum(1 for item in read_records(path, format="warc") if isinstance(item, Record) and item.candidate)
 
 
-def ours_careful(path: str) -> int:
+def ours_recovering(path: str) -> int:
     """Pages, all by the reader for damaged files (blocks only)."""
     with open(path, "rb", buffering=0) as source:
         found = read_carefully(open_archive(source, path), 0, 1 << 26)
@@ -76,7 +76,7 @@ def ours_screened(path: str) -> int:
 
 SIDES: dict[str, Callable[[str], int]] = {
     "fastwarc, blocks": fastwarc_blocks, "fastwarc, http": fastwarc_http, "warcio": warcio, "ours": ours,
-    "ours, careful reader": ours_careful, "ours, read + screen + decode": ours_screened,
+    "ours, recovering reader": ours_recovering, "ours, read + screen + decode": ours_screened,
 }  # fmt: skip
 
 

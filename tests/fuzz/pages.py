@@ -12,9 +12,9 @@ from pipeline.document import Document, Drop, QualityStage, prepare
 from pipeline.sources.charset import decode
 from pipeline.sources.crawl_robots import parse_robots
 from pipeline.sources.crawl_url import find_links, parse_url
-from pipeline.sources.http import parse_response
 from pipeline.sources.screen import storable
 from pipeline.sources.sniff import sniff
+from pipeline.sources.warc.http import parse_response
 from pipeline.stages.language_glance import LanguageGlance
 from pipeline.stages.language_id import LanguageId
 from pipeline.stages.main_text import MainText

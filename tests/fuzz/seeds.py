@@ -114,7 +114,7 @@ def _real_pages() -> tuple[bytes, ...]:
     if not paths:
         return ()
     from pipeline.sources.record import Record
-    from pipeline.sources.warc import read_warc
+    from pipeline.sources.warc.reader import read_warc
 
     found: list[bytes] = []
     for item in read_warc(str(paths[0])):

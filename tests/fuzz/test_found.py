@@ -23,7 +23,7 @@ from pipeline.engine.ledger import Ledger
 from pipeline.sources.crawl_url import find_links, parse_url
 from pipeline.sources.read import read_records
 from pipeline.sources.record import Gap, Record
-from pipeline.sources.warc import read_warc
+from pipeline.sources.warc.reader import read_warc
 from pipeline.tokens.tokenizer import load_tokenizer
 from training import checkpoint
 from training.tokenizer import parse_tokenizer

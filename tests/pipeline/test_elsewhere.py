@@ -22,7 +22,7 @@ from pipeline.contract.run import InputFile, RunRecord
 from pipeline.explore.again import again
 from pipeline.flow import build
 from pipeline.replay import replay
-from pipeline.sources.again import UnreachableInput, place_of
+from pipeline.sources.reopen import UnreachableInput, place_of
 from pipeline.sweep import sweep
 from pipeline.verify import Check, verify
 

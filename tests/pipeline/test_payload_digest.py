@@ -14,8 +14,8 @@ from pipeline.contract.errors import ConfigError
 from pipeline.contract.run import RunRecord
 from pipeline.dedup.firsts import partitions_for
 from pipeline.flow import build
-from pipeline.payload import payload_digest
 from pipeline.report.status import run_status
+from pipeline.sources.payload import payload_digest
 from pipeline.steps import s0_copies
 from pipeline.trace import trace_url
 from pipeline.verify import verify

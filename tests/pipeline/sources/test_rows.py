@@ -14,7 +14,7 @@ from pipeline.contract.errors import InputError
 from pipeline.sources import read_at, read_records
 from pipeline.sources.record import Gap
 from pipeline.sources.rows import Columns, read_jsonl
-from pipeline.sources.warc import position_id
+from pipeline.sources.warc.reader import position_id
 
 ROWS = [
     {"id": "a", "url": "http://a.example/", "text": "one", "date": "2024-03-01T10:00:00+02:00", "language": "en"},

@@ -132,6 +132,8 @@ def test_a_document_recomputes_its_features_for_another_text_or_language(make_do
 
 
 def test_after_preparing_once_no_process_loads_the_compiler() -> None:
-    code = "import sys; from pipeline.text import features; features.prepare(); print({'numba', 'scipy'} & {*sys.modules})"
+    code = (
+        "import sys; from pipeline.text import features; features.prepare(); print({'numba', 'scipy'} & {*sys.modules})"
+    )
     runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True) for _ in range(2)]
     assert runs[1].stdout.strip() == "set()"

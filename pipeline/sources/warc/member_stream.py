@@ -1,7 +1,7 @@
 """The decoded bytes of an archive, and where each of its compressed members lies.
 
 Everything in a WARC pointer hangs on member borders (a member is a gzip member or a zstd frame: usually one record),
-so decoding goes member by member, and damage ends the tape with its cause instead of an exception.
+so decoding goes member by member, and damage ends the stream with its cause instead of an exception.
 
 Whatever the bytes are, work grows with their number: what was looked at is remembered, taken bytes are put back
 without copying, and borders are found by bisection.
@@ -11,7 +11,7 @@ import re
 from bisect import bisect_left, bisect_right
 from typing import BinaryIO
 
-from pipeline.sources.codec import Codec, Damage, Inflater
+from pipeline.sources.warc.codec import Codec, Damage, Inflater
 
 CHUNK = 1 << 16
 FIRST_FEED = 512
@@ -27,18 +27,18 @@ WARC_HEAD = re.compile(rb"WARC/\d\.\d")
 ARC_HEAD = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*:[^\r\n]{1,8192}? \d{14} [^\r\n]{0,1000}?\d{1,18}\r?\n")
 
 
-class Tape:
-    """Decoded bytes from one file offset on. Positions on the tape count decoded bytes from its start.
+class MemberStream:
+    """Decoded bytes from one file offset on. Positions on the stream count decoded bytes from its start.
 
-    The tape ends at the end of the file, where a member is damaged (`damage` says how), or where something other
+    The stream ends at the end of the file, where a member is damaged (`damage` says how), or where something other
     than a member follows a member (`damage` is `junk`).
     """
 
     def __init__(self, source: BinaryIO, offset: int, codec: Codec | None) -> None:
         self.start = offset
-        self.position = 0  # on the tape, of the next byte to take
+        self.position = 0  # on the stream, of the next byte to take
         self.damage = ""
-        self._border_at: list[int] = []  # positions on the tape of the members' starts
+        self._border_at: list[int] = []  # positions on the stream of the members' starts
         self._border_offset: list[int] = []  # and their file offsets
         self._source, self._codec = source, codec
         self._decoded, self._taken = bytearray(), 0  # bytes at hand; how many in front of them are taken
@@ -50,22 +50,22 @@ class Tape:
 
     @property
     def borders(self) -> list[tuple[int, int]]:
-        """(position on the tape, file offset) of each member's start; of many empty members the first and last."""
+        """(position on the stream, file offset) of each member's start; of many empty members the first and last."""
         return list(zip(self._border_at, self._border_offset, strict=True))
 
     def peek(self, count: int) -> bytes:
-        """The next `count` bytes, fewer only at the tape's end."""
+        """The next `count` bytes, fewer only at the stream's end."""
         self._fill(count)
         return bytes(memoryview(self._decoded)[self._taken : self._taken + count])
 
     def take(self, count: int) -> bytes:
-        """The next `count` bytes, fewer only at the tape's end; they leave the tape."""
+        """The next `count` bytes, fewer only at the stream's end; they leave the stream."""
         taken = self.peek(count)
         self.skip(len(taken))
         return taken
 
     def fill(self, count: int) -> int:
-        """Decode until `count` bytes are at hand, or the tape ends; how many are at hand, at least."""
+        """Decode until `count` bytes are at hand, or the stream ends; how many are at hand, at least."""
         self._fill(count)
         return len(self._decoded) - self._taken
 
@@ -81,7 +81,7 @@ class Tape:
             self._taken = 0
 
     def take_in_member(self, count: int) -> bytes:
-        """At least one and at most `count` bytes, whatever is at hand of one member; none only at the tape's end."""
+        """At least one and at most `count` bytes, whatever is at hand of one member; none only at the stream's end."""
         self.compact()
         return self.take(self._at_hand(count))
 
@@ -152,7 +152,7 @@ class Tape:
 
     @property
     def offset(self) -> int:
-        """The file offset up to which input was used: behind the last whole member once the tape has ended cleanly."""
+        """The file offset up to which input was used: behind the last whole member at the end of a sound stream."""
         return self._input_at + self._cursor if self._codec else self.start + self.position
 
     @property
@@ -172,7 +172,7 @@ class Tape:
         return not self._fill(1)
 
     def _at_hand(self, count: int) -> int:
-        """At most `count`: the bytes decoded already of the member that the next byte is of (0 at the tape's end)."""
+        """At most `count`: the bytes decoded already of the member that the next byte is of (0 at the stream's end)."""
         if not self._fill(1):
             return 0
         border = self.border_after(self.position)
@@ -250,13 +250,13 @@ class Tape:
 
 def member_end(source: BinaryIO, offset: int, codec: Codec) -> int:
     """The file offset behind the member at `offset` (behind its readable part where it is damaged)."""
-    tape = Tape(source, offset, codec)
-    while not tape.ended:
-        tape.pass_in_member(CHUNK, None)
-        after = tape.border_after(0)
+    stream = MemberStream(source, offset, codec)
+    while not stream.ended:
+        stream.pass_in_member(CHUNK, None)
+        after = stream.border_after(0)
         if after is not None:
             return after[1]
-    return tape.offset
+    return stream.offset
 
 
 def next_start(source: BinaryIO, offset: int, codec: Codec | None, head: re.Pattern[bytes] = WARC_HEAD) -> int | None:
@@ -286,9 +286,9 @@ def next_start(source: BinaryIO, offset: int, codec: Codec | None, head: re.Patt
 
 def decoded_start(source: BinaryIO, offset: int, codec: Codec | None, count: int) -> bytes:
     """The first `count` decoded bytes of the member at `offset`, fewer where it is short or damaged; blanks skipped."""
-    tape = Tape(source, offset, codec)
-    tape.take_blank()
-    return tape.peek(count)
+    stream = MemberStream(source, offset, codec)
+    stream.take_blank()
+    return stream.peek(count)
 
 
 def _begins_record(window: bytes, at: int, codec: Codec | None, head: re.Pattern[bytes], at_zero: bool) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pipeline.sources.record import Gap, Record
-from pipeline.sources.warc import read_warc
+from pipeline.sources.warc.reader import read_warc
 
 
 def warc(number: int, length: int, body: bytes = b"x" * 60, kind: str = "response") -> bytes:

@@ -13,10 +13,10 @@ import pytest
 import zstandard
 
 from pipeline.contract.errors import InputError
-from pipeline.sources.codec import GZIP
 from pipeline.sources.record import Gap, Record
-from pipeline.sources.tape import Tape
-from pipeline.sources.warc import dump_of, read_warc
+from pipeline.sources.warc.codec import GZIP
+from pipeline.sources.warc.member_stream import MemberStream
+from pipeline.sources.warc.reader import dump_of, read_warc
 
 Item = Record | Gap
 PAGE = b"HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\n\r\n<p>page</p>"
@@ -394,11 +394,11 @@ def test_a_tape_counts_positions_and_borders(tmp_path):
     path = tmp_path / "x.gz"
     path.write_bytes(member(b"one") + member(b"") + member(b"two"))
     with path.open("rb") as source:
-        tape = Tape(source, 0, GZIP)
-        assert (tape.take(6), tape.position, tape.ended, tape.damage) == (b"onetwo", 6, True, "")
+        stream = MemberStream(source, 0, GZIP)
+        assert (stream.take(6), stream.position, stream.ended, stream.damage) == (b"onetwo", 6, True, "")
         first, empty = len(member(b"one")), len(member(b""))
-        assert tape.borders == [(0, 0), (3, first), (3, first + empty)]
-        assert (tape.offset_of(2), tape.offset_of(3), tape.offset) == (0, first + empty, 2 * first + empty)
+        assert stream.borders == [(0, 0), (3, first), (3, first + empty)]
+        assert (stream.offset_of(2), stream.offset_of(3), stream.offset) == (0, first + empty, 2 * first + empty)
 
 
 CORNERS = {
@@ -440,7 +440,7 @@ def test_the_corner_case_files_are_all_here(shared_data):
 
 
 @pytest.mark.parametrize("file", CORNERS)
-def test_a_corner_case_file_yields_what_a_careful_reader_yields(shared_data, file):
+def test_a_corner_case_file_yields_what_the_recovering_reader_yields(shared_data, file):
     path = shared_data / "warc-corner" / file
     items = list(read_warc(str(path)))
     records = [item for item in items if isinstance(item, Record)]
@@ -483,10 +483,12 @@ def test_real_pages_lie_where_their_list_says(shared_data):
 
 
 def test_both_readers_see_the_same_in_a_sound_file(shared_data):
-    from pipeline.sources.careful import read_carefully
-    from pipeline.sources.warc import _record, open_archive
+    from pipeline.sources.warc.reader import _record, open_archive
+    from pipeline.sources.warc.recovery import read_recovering
 
     path = str(shared_data / "web/crawl-00002.warc.gz")
     with open(path, "rb", buffering=0) as source:
-        careful = [_record(item, path, "", 1 << 26) for item in read_carefully(open_archive(source, path), 0, 1 << 27)]
-    assert list(read_warc(path)) == careful
+        recovered = [
+            _record(item, path, "", 1 << 26) for item in read_recovering(open_archive(source, path), 0, 1 << 27)
+        ]
+    assert list(read_warc(path)) == recovered

@@ -7,7 +7,7 @@ import brotli
 import pytest
 import zstandard
 
-from pipeline.sources.http import Response, parse_response, unchunk, undo_encodings
+from pipeline.sources.warc.http import Response, parse_response, unchunk, undo_encodings
 
 PAGE = b"<!DOCTYPE html><html><body>" + b"<p>words</p>" * 50 + b"</body></html>"
 LIMIT = 1 << 20

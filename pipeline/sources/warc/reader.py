@@ -2,7 +2,7 @@
 
 FastWARC decodes gzip nearly twice as fast as zlib, but stops at the first odd byte, takes wrong lengths at their word
 and smooths over headers. So it reads one record ahead of what is handed out: a record leaves here only once its bytes
-add up to those of its member and the next one has been found behind it. Where anything disagrees `careful.py` reads on
+add up to those of its member and the next one has been found behind it. Where anything disagrees `recovery.py` reads on
 from that record, until a sound one comes. Which of the two read a record never shows in it.
 """
 
@@ -17,12 +17,12 @@ from pathlib import PurePosixPath
 from typing import Any, BinaryIO
 
 from pipeline.contract.errors import InputError
-from pipeline.sources.careful import Archive, Found, read_carefully
-from pipeline.sources.codec import GZIP, codec_of
-from pipeline.sources.fields import declared_length
-from pipeline.sources.http import parse_response
 from pipeline.sources.record import Gap, Kind, Record
-from pipeline.sources.tape import ARC_HEAD, WARC_HEAD, decoded_start, next_start
+from pipeline.sources.warc.codec import GZIP, codec_of
+from pipeline.sources.warc.fields import declared_length
+from pipeline.sources.warc.http import parse_response
+from pipeline.sources.warc.member_stream import ARC_HEAD, WARC_HEAD, decoded_start, next_start
+from pipeline.sources.warc.recovery import Archive, ArchiveRecord, read_recovering
 from pipeline.storage.files import open_read
 from pipeline.storage.remote import DEFAULTS, RemoteSettings
 
@@ -103,7 +103,7 @@ def open_archive(source: BinaryIO, path: str) -> Archive:
     return Archive(source, path, size, codec, head)
 
 
-def _items(archive: Archive, start: int, max_block: int) -> Iterator[Found | Gap]:
+def _items(archive: Archive, start: int, max_block: int) -> Iterator[ArchiveRecord | Gap]:
     """Records and gaps that together cover every byte of the file from `start` on."""
     covered = start
     held: list[Gap] = []  # not yet handed out: the next may continue them
@@ -149,11 +149,11 @@ def _nothing(archive: Archive, start: int, end: int) -> Gap:
     return Gap(warc_path=archive.path, warc_offset=start, length=end - start, cause=cause)
 
 
-def _read(archive: Archive, start: int, max_block: int) -> Iterator[Found | Gap]:
+def _read(archive: Archive, start: int, max_block: int) -> Iterator[ArchiveRecord | Gap]:
     """Records and gaps by whichever reader fits."""
     fast = archive.codec is GZIP and archive.head is WARC_HEAD
     at: int | None = start
-    wanted = 1  # sound records that the careful reader has to meet before the fast one is tried again
+    wanted = 1  # sound records that the recovering reader has to meet before the fast one is tried again
     while at is not None and at < archive.size:
         if fast:
             before = at
@@ -164,18 +164,18 @@ def _read(archive: Archive, start: int, max_block: int) -> Iterator[Found | Gap]
 
 def _read_on(
     archive: Archive, start: int, max_block: int, wanted: int | None
-) -> Generator[Found | Gap, None, int | None]:
-    """The careful reader, up to so many sound records; returns where it stopped, None at the end."""
-    for item in read_carefully(archive, start, max_block):
+) -> Generator[ArchiveRecord | Gap, None, int | None]:
+    """The recovering reader, up to so many sound records; returns where it stopped, None at the end."""
+    for item in read_recovering(archive, start, max_block):
         yield item
-        if wanted is not None and isinstance(item, Found) and item.intact:
+        if wanted is not None and isinstance(item, ArchiveRecord) and item.intact:
             wanted -= 1
             if wanted <= 0:
                 return item.offset + item.length
     return None
 
 
-def _read_fast(source: BinaryIO, start: int, max_block: int) -> Generator[Found, None, int]:
+def _read_fast(source: BinaryIO, start: int, max_block: int) -> Generator[ArchiveRecord, None, int]:
     """The sound records from `start` on; returns the offset of the first that is doubtful, or last."""
     from fastwarc.stream_io import GzipReader
     from fastwarc.warc import ArchiveIterator
@@ -183,7 +183,7 @@ def _read_fast(source: BinaryIO, start: int, max_block: int) -> Generator[Found,
     source.seek(start)
     gzip = GzipReader(source)
     records = ArchiveIterator(gzip, parse_http=False)
-    held: Found | None = None
+    held: ArchiveRecord | None = None
     behind = 0  # decoded bytes up to the end of the record
     ends_member = False  # whether its member is known to end there too
     while True:
@@ -191,7 +191,7 @@ def _read_fast(source: BinaryIO, start: int, max_block: int) -> Generator[Found,
             record = next(records, None)
             offset = None if record is None else gzip.frame_start_position()
             if record is None or offset is None:
-                return start  # the last one: only the careful reader tells a whole member from one cut at its end
+                return start  # the last one: only the recovering reader tells a whole member from one cut at its end
             if not (offset > start if held else offset == start):
                 return start
             if not (ends_member and record.stream_pos == offset) and not _begins_record(source, offset, record):
@@ -227,8 +227,8 @@ def _begins_record(source: BinaryIO, offset: int, record: Any) -> bool:
     return length > 5 and start[:length] == head[:length]
 
 
-def _sound(record: Any, offset: int, max_block: int) -> tuple[Found | None, int]:
-    """A FastWARC record with its block, or None where it and the careful reader might not agree.
+def _sound(record: Any, offset: int, max_block: int) -> tuple[ArchiveRecord | None, int]:
+    """A FastWARC record with its block, or None where it and the recovering reader might not agree.
 
     Also the bytes it takes if it is written in the usual way, every header as `Name: value`: what is written otherwise
     FastWARC smooths over, and only the count of bytes shows it.
@@ -241,12 +241,12 @@ def _sound(record: Any, offset: int, max_block: int) -> tuple[Found | None, int]
         return None, 0
     size = len(record.headers.status_line_bytes) + 2 + len(words) + 4 * len(items) + 2 + length + 4
     if fields.get(b"warc-type", b"").lower() not in _KINDS:
-        return (Found(offset, 0, 0, fields, b"", length) if record.reader.consume() == length else None), size
+        return (ArchiveRecord(offset, 0, 0, fields, b"", length) if record.reader.consume() == length else None), size
     block = record.reader.read(length)
-    return (Found(offset, 0, 0, fields, block, length) if len(block) == length else None), size
+    return (ArchiveRecord(offset, 0, 0, fields, block, length) if len(block) == length else None), size
 
 
-def _record(found: Found, path: str, dump: str, max_body: int) -> Record:
+def _record(found: ArchiveRecord, path: str, dump: str, max_body: int) -> Record:
     fields = found.fields
     kind = _KINDS.get(fields.get(b"warc-type", b"").lower(), "other")
     shared: dict[str, Any] = {

@@ -6,7 +6,7 @@ import zlib
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.sources.fields import parse_content_type, parse_fields
+from pipeline.sources.warc.fields import parse_content_type, parse_fields
 
 MAX_HEAD = 1 << 18
 

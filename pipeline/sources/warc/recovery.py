@@ -11,10 +11,10 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from pipeline.sources.codec import Codec
-from pipeline.sources.fields import Fields, declared_length, parse_fields
 from pipeline.sources.record import Gap
-from pipeline.sources.tape import CHUNK, WARC_HEAD, Tape, member_end, next_start
+from pipeline.sources.warc.codec import Codec
+from pipeline.sources.warc.fields import Fields, declared_length, parse_fields
+from pipeline.sources.warc.member_stream import CHUNK, WARC_HEAD, MemberStream, member_end, next_start
 
 MAX_HEAD = 1 << 20
 
@@ -28,7 +28,7 @@ _DATE = re.compile(rb"\d{14}")
 
 
 @dataclass(slots=True)
-class Found:
+class ArchiveRecord:
     """A record as it lies in the file."""
 
     offset: int
@@ -61,7 +61,7 @@ class Archive:
     """What a record begins with: WARC_HEAD or ARC_HEAD."""
 
 
-def read_carefully(archive: Archive, start: int, max_block: int) -> Iterator[Found | Gap]:
+def read_recovering(archive: Archive, start: int, max_block: int) -> Iterator[ArchiveRecord | Gap]:
     """Everything from file offset `start` (a record's or member's) to the end of the file.
 
     Args:
@@ -71,35 +71,35 @@ def read_carefully(archive: Archive, start: int, max_block: int) -> Iterator[Fou
     """
     resume: int | None = start
     while resume is not None:
-        resume = yield from _Stretch(archive, resume, max_block).items()
+        resume = yield from _RecordScanner(archive, resume, max_block).items()
 
 
-class _Stretch:
+class _RecordScanner:
     """What can be decoded from one offset on without meeting damage."""
 
     def __init__(self, archive: Archive, start: int, max_block: int) -> None:
         self._archive, self._codec, self._max_block = archive, archive.codec, max_block
-        self._tape = Tape(archive.source, start, archive.codec)
-        self._anchor, self._anchor_at = start, 0  # file offset and tape position of the last member begun by an item
-        self._done = 0  # tape position behind the last item's own bytes
+        self._stream = MemberStream(archive.source, start, archive.codec)
+        self._anchor, self._anchor_at = start, 0  # file offset and stream position of the last member begun by an item
+        self._done = 0  # stream position behind the last item's own bytes
         self._ordinal = 0
         self._endless = (0, 0)  # between these positions no header ends
         self._headless = 0  # before this position no member that was met inside a block begins with a record
         self._member_end = (-1, 0)  # of the last member whose end was looked for: its offset and end
         self._head_width = 16 if archive.head is WARC_HEAD else 1 << 14
 
-    def items(self) -> Generator[Found | Gap, None, int | None]:
+    def items(self) -> Generator[ArchiveRecord | Gap, None, int | None]:
         """Records and gaps; returns the offset behind the damage that ended them, None at the end of the file."""
-        tape = self._tape
+        stream = self._stream
         while True:
             first = self._to_next_item()
-            if tape.ended:
+            if stream.ended:
                 return (yield from self._pass_damage())
             fields = self._take_head()
             if fields is None:
                 yield from self._take_junk(whole=first)
                 continue
-            found, note = self._take_record(tape.position, fields, first)
+            found, note = self._take_record(stream.position, fields, first)
             yield found
             if note:
                 yield Gap(warc_path=self._archive.path, warc_offset=found.offset, length=0, cause=note)
@@ -109,68 +109,68 @@ class _Stretch:
 
     @property
     def _damaged(self) -> bool:
-        return self._tape.ended and self._tape.damage not in ("", "junk")
+        return self._stream.ended and self._stream.damage not in ("", "junk")
 
     def _to_next_item(self) -> bool:
         """Skip blanks; whether the next item is the first of its member. Blanks before it do not count."""
-        tape = self._tape
-        while tape.take_blank():
+        stream = self._stream
+        while stream.take_blank():
             pass
-        tape.compact()
-        border = tape.border_before(tape.position)
+        stream.compact()
+        border = stream.border_before(stream.position)
         first = border is not None and border[0] >= self._done
         if self._codec is None:
-            self._anchor = tape.start + tape.position
+            self._anchor = stream.start + stream.position
         elif border is not None and first:
             self._anchor_at, self._anchor = border
             self._ordinal = 0
-        tape.forget_before(tape.position)
+        stream.forget_before(stream.position)
         return first
 
     def _pass_damage(self) -> Generator[Gap, None, int | None]:
-        tape = self._tape
-        if not tape.damage:
+        stream = self._stream
+        if not stream.damage:
             return None
-        at = tape.offset if tape.damage == "junk" else tape.offset_of(tape.position)
+        at = stream.offset if stream.damage == "junk" else stream.offset_of(stream.position)
         resume = self._resume()
         end = self._archive.size if resume is None else resume
-        yield Gap(warc_path=self._archive.path, warc_offset=at, length=end - at, cause=tape.damage)
+        yield Gap(warc_path=self._archive.path, warc_offset=at, length=end - at, cause=stream.damage)
         return resume
 
     def _resume(self) -> int | None:
-        """Where the next record begins behind the damage that ended the tape.
+        """Where the next record begins behind the damage that ended the stream.
 
         A decoder meets what is behind a cut within a few KB, so only as much is gone through a second time.
         """
-        tape = self._tape
-        at = tape.offset if tape.damage == "junk" else max(tape.last_border + 1, tape.offset - CHUNK)
+        stream = self._stream
+        at = stream.offset if stream.damage == "junk" else max(stream.last_border + 1, stream.offset - CHUNK)
         return next_start(self._archive.source, at, self._codec, self._archive.head)
 
     def _take_head(self) -> Fields | None:
-        """The header at the tape's position, taken; None, and nothing taken, where there is none."""
+        """The header at the stream's position, taken; None, and nothing taken, where there is none."""
         if self._archive.head is not WARC_HEAD:
-            return _arc_fields(self._tape) if self._at_head() else None
+            return _arc_fields(self._stream) if self._at_head() else None
         size = self._head_size()
         if size is None:
             return None
-        return parse_fields(self._tape.take(size).rstrip(b"\r\n").partition(b"\n")[2])
+        return parse_fields(self._stream.take(size).rstrip(b"\r\n").partition(b"\n")[2])
 
     def _at_head(self, ahead: int = 0) -> bool:
-        return self._tape.matches(self._archive.head, ahead, self._head_width)
+        return self._stream.matches(self._archive.head, ahead, self._head_width)
 
     def _head_size(self) -> int | None:
-        """Bytes of the WARC header at the tape's position, its blank line included."""
-        tape, at = self._tape, self._tape.position
+        """Bytes of the WARC header at the stream's position, its blank line included."""
+        stream, at = self._stream, self._stream.position
         if not self._at_head():
             return None
         known = self._endless[1] if self._endless[0] <= at else at
         searched, window = max(known - at, 1), 2048
         while searched < MAX_HEAD:
             window = max(window, searched)
-            there = min(tape.fill(window), window)
-            end = tape.find(_HEAD_END, searched, there)
+            there = min(stream.fill(window), window)
+            end = stream.find(_HEAD_END, searched, there)
             if end:
-                return tape.distance(end.end()) if end[1] else None
+                return stream.distance(end.end()) if end[1] else None
             searched = max(searched, there - 16)  # a line may lie across two windows
             self._endless = (at if known == at else self._endless[0], at + searched)
             if there < window:
@@ -178,9 +178,9 @@ class _Stretch:
             window *= 4
         return None
 
-    def _take_record(self, body_at: int, fields: Fields, first: bool) -> tuple[Found, str]:
+    def _take_record(self, body_at: int, fields: Fields, first: bool) -> tuple[ArchiveRecord, str]:
         """The record whose header was just taken, and a note on what was wrong but did no harm."""
-        tape, declared = self._tape, declared_length(fields)
+        stream, declared = self._stream, declared_length(fields)
         block, size, swallowed = self._take_block(declared or 0)
         fault = None if declared is not None else "no_content_length"
         short = not swallowed and size == declared and not self._is_followed_well()
@@ -189,11 +189,11 @@ class _Stretch:
             fault = "truncated_record"
         last = body_at + size - 1
         self._done = last + 1
-        while tape.take_blank():
+        while stream.take_blank():
             pass
         # A damaged member of its own behind this record is not this record's fault.
-        if damaged or (self._damaged and not tape.border_after(last)):
-            fault = fault or tape.damage
+        if damaged or (self._damaged and not stream.border_after(last)):
+            fault = fault or stream.damage
         note = "content_length_too_short" if short else ""
         if fault is None and size < (declared or 0):
             note = f"content_length_too_long: {declared} declared, {size} there"
@@ -208,100 +208,108 @@ class _Stretch:
         It goes no further than a member that begins with a record. If nothing that could be the end of a record is
         where it should end, it ends before the first record inside.
         """
-        tape = self._tape
-        there = tape.fill(min(declared, self._max_block))
+        stream = self._stream
+        there = stream.fill(min(declared, self._max_block))
         size = min(declared, there, self._max_block)
-        border = self._record_border(tape.position + size)
+        border = self._record_border(stream.position + size)
         if border is not None:
-            block = tape.take(border - tape.position)
+            block = stream.take(border - stream.position)
             return block, len(block), False
         if size < declared and size == self._max_block:
             return self._take_long_block(declared)
         if (self._codec is None) if size < declared else not self._is_followed_well(size):
-            inside = tape.find(_SWALLOWED, 0, size)
+            inside = stream.find(_SWALLOWED, 0, size)
             if inside:
-                block = tape.take(tape.distance(inside.start()))
+                block = stream.take(stream.distance(inside.start()))
                 return block, len(block), True
-        return tape.take(size), size, False
+        return stream.take(size), size, False
 
     def _take_long_block(self, declared: int) -> tuple[bytes, int, bool]:
         """As `_take_block`, of a block that is longer than what is kept of it."""
-        tape, start = self._tape, self._tape.position
-        beyond = self._codec is None and tape.start + start + declared > self._archive.size
-        inside = tape.find(_SWALLOWED, 0, self._max_block) if beyond else None
-        block = tape.take(tape.distance(inside.start()) if inside else self._max_block)
-        while not inside and tape.position - start < declared and not tape.ended:
-            if tape.at_border and self._at_head():
+        stream, start = self._stream, self._stream.position
+        beyond = self._codec is None and stream.start + start + declared > self._archive.size
+        inside = stream.find(_SWALLOWED, 0, self._max_block) if beyond else None
+        block = stream.take(stream.distance(inside.start()) if inside else self._max_block)
+        while not inside and stream.position - start < declared and not stream.ended:
+            if stream.at_border and self._at_head():
                 break
-            left = declared - (tape.position - start)
-            if tape.pass_in_member(min(left, CHUNK), _SWALLOWED if beyond else None):
-                return block, tape.position - start, True
-            tape.forget_before(tape.position)
-        return block, tape.position - start, inside is not None
+            left = declared - (stream.position - start)
+            if stream.pass_in_member(min(left, CHUNK), _SWALLOWED if beyond else None):
+                return block, stream.position - start, True
+            stream.forget_before(stream.position)
+        return block, stream.position - start, inside is not None
 
     def _record_border(self, end: int) -> int | None:
-        """The first position from the tape's own to before `end` where a member begins with a record."""
-        tape = self._tape
-        for border in tape.borders_between(max(tape.position, self._headless), end):
-            if self._at_head(border - tape.position):
+        """The first position from the stream's own to before `end` where a member begins with a record."""
+        stream = self._stream
+        for border in stream.borders_between(max(stream.position, self._headless), end):
+            if self._at_head(border - stream.position):
                 return border
             self._headless = border + 1
         return None
 
     def _is_followed_well(self, ahead: int = 0) -> bool:
-        """Whether `ahead` of the tape's position, blanks aside, the tape ends or a member or record begins."""
-        tape = self._tape
-        tape.skip(ahead)
-        blank = tape.take_blank()
-        well = tape.ended or tape.at_border or self._at_head()
-        tape.skip(-len(blank) - ahead)
+        """Whether `ahead` of the stream's position, blanks aside, the stream ends or a member or record begins."""
+        stream = self._stream
+        stream.skip(ahead)
+        blank = stream.take_blank()
+        well = stream.ended or stream.at_border or self._at_head()
+        stream.skip(-len(blank) - ahead)
         return well
 
-    def _found(self, fields: Fields, block: bytes, size: int, fault: str | None, note: str, first: bool) -> Found:
-        tape, last = self._tape, self._done - 1
+    def _found(
+        self, fields: Fields, block: bytes, size: int, fault: str | None, note: str, first: bool
+    ) -> ArchiveRecord:
+        stream, last = self._stream, self._done - 1
         end = self._end(last)
         number, self._ordinal = self._ordinal, 0 if self._codec is None else self._ordinal + 1
-        alone = first and tape.offset_of(last) == self._anchor and (tape.ended or tape.is_border(tape.position, end))
+        alone = (
+            first
+            and stream.offset_of(last) == self._anchor
+            and (stream.ended or stream.is_border(stream.position, end))
+        )
         intact = alone and not fault and not note
-        return Found(self._anchor, end - self._anchor, number, fields, block, size, fault, intact)
+        return ArchiveRecord(self._anchor, end - self._anchor, number, fields, block, size, fault, intact)
 
     def _end(self, last: int) -> int:
-        """The file offset behind the member that holds tape position `last` (uncompressed: behind its blanks)."""
-        tape, archive = self._tape, self._archive
+        """The file offset behind the member that holds stream position `last` (uncompressed: behind its blanks)."""
+        stream, archive = self._stream, self._archive
         if archive.codec is None:
-            return tape.start + tape.position
-        border = tape.border_after(last)
+            return stream.start + stream.position
+        border = stream.border_after(last)
         if border is not None:
             return border[1]
-        if not tape.ended:  # more records in this member, perhaps gigabytes of them: find its end without keeping them
-            member = tape.offset_of(last)
+        if (
+            not stream.ended
+        ):  # more records in this member, perhaps gigabytes of them: find its end without keeping them
+            member = stream.offset_of(last)
             if self._member_end[0] != member:
                 self._member_end = member, member_end(archive.source, member, archive.codec)
             return self._member_end[1]
         if self._damaged:
             resume = self._resume()
             return archive.size if resume is None else resume
-        return tape.offset
+        return stream.offset
 
     def _take_junk(self, *, whole: bool) -> Iterator[Gap]:
         """Decoded bytes that begin no record, up to the next member or record."""
-        tape, start = self._tape, self._tape.position
+        stream, start = self._stream, self._stream.position
         line = _RECORD_LINE if self._archive.head is WARC_HEAD else None
-        while not tape.ended and (tape.position == start or not tape.at_border):
-            if tape.pass_in_member(CHUNK, line) and self._head_size() is not None:
+        while not stream.ended and (stream.position == start or not stream.at_border):
+            if stream.pass_in_member(CHUNK, line) and self._head_size() is not None:
                 break
         if self._damaged:
             return  # the gap for the damage covers this member
-        self._done = tape.position
+        self._done = stream.position
         counted = whole or self._codec is None  # else the bytes of its member belong to a record
-        length = self._end(tape.position - 1) - self._anchor if counted else 0
-        cause = "junk" if counted else f"junk: {tape.position - start} decoded bytes"
+        length = self._end(stream.position - 1) - self._anchor if counted else 0
+        cause = "junk" if counted else f"junk: {stream.position - start} decoded bytes"
         yield Gap(warc_path=self._archive.path, warc_offset=self._anchor, length=length, cause=cause)
 
 
-def _arc_fields(tape: Tape) -> Fields:
+def _arc_fields(stream: MemberStream) -> Fields:
     """An ARC record's one header line in WARC's terms (ARC 1.0 and 2.0, archive.org's ARC file format)."""
-    line = tape.take(tape.peek(1 << 14).index(b"\n") + 1).strip()
+    line = stream.take(stream.peek(1 << 14).index(b"\n") + 1).strip()
     words = line.split(b" ")
     at = next(i for i, word in enumerate(words) if _DATE.fullmatch(word) and i >= 1)
     url, date = b" ".join(words[: max(at - 1, 1)]), words[at].decode()

@@ -1,0 +1,1 @@
+"""WARC and ARC archives: FastWARC where a file is sound, our own reader where it is not."""
