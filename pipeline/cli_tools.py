@@ -36,7 +36,7 @@ def crawl(
     allow_private: Annotated[bool, typer.Option(help="Hosts may resolve to private addresses.")] = False,
 ) -> None:
     """Fetch pages politely (robots.txt, one request at a time per host) into WARC files, laid out as Common Crawl's."""
-    from pipeline.sources.crawl import crawl as run_crawl
+    from pipeline.crawler.crawl import crawl as run_crawl
 
     settings: dict[str, Any] = {
         "limit": limit, "delay": delay, "same_host": same_host, "max_depth": max_depth,

@@ -16,8 +16,8 @@ import pytest
 from pipeline.config import load_config
 from pipeline.contract.run import RunRecord
 from pipeline.contract.shards import open_shards
+from pipeline.crawler.crawl import crawl
 from pipeline.flow import build
-from pipeline.sources.crawl import crawl
 from pipeline.verify import verify
 
 REPOSITORY = Path(__file__).resolve().parents[1]

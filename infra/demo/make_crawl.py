@@ -26,7 +26,7 @@ from sft_examples import conversations
 from web_page import ARCHIVE_HOST, BLOCKED_HOST, DOCS_HOST, VILLAGE_HOST
 
 from pipeline import __version__
-from pipeline.sources.crawl import CrawlSummary, crawl
+from pipeline.crawler.crawl import CrawlSummary, crawl
 
 HERE = Path(__file__).resolve().parent
 DATE = "2026-01-31T00:00:00Z"

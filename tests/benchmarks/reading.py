@@ -23,7 +23,7 @@ from pipeline.sources import read_records
 from pipeline.sources.record import Record
 from pipeline.sources.screen import Screen
 from pipeline.sources.warc.reader import open_archive
-from pipeline.sources.warc.recovery import read_carefully
+from pipeline.sources.warc.recovery import read_recovering
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -63,7 +63,7 @@ def ours(path: str) -> int:
 def ours_recovering(path: str) -> int:
     """Pages, all by the reader for damaged files (blocks only)."""
     with open(path, "rb", buffering=0) as source:
-        found = read_carefully(open_archive(source, path), 0, 1 << 26)
+        found = read_recovering(open_archive(source, path), 0, 1 << 26)
         return sum(getattr(item, "fields", {}).get(b"warc-type") == b"response" for item in found)
 
 

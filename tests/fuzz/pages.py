@@ -8,10 +8,10 @@ from case import Case, Target, promise
 from mutate import TOKENS, mangle, mangle_text
 
 from pipeline import stages
+from pipeline.crawler.robots import parse_robots
+from pipeline.crawler.url import find_links, parse_url
 from pipeline.document import Document, Drop, QualityStage, prepare
 from pipeline.sources.charset import decode
-from pipeline.sources.crawl_robots import parse_robots
-from pipeline.sources.crawl_url import find_links, parse_url
 from pipeline.sources.screen import storable
 from pipeline.sources.sniff import sniff
 from pipeline.sources.warc.http import parse_response

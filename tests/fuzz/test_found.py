@@ -19,8 +19,8 @@ from pipeline.contract.manifest import read_json, write_json
 from pipeline.contract.run import RunRecord
 from pipeline.contract.tables import read_batches, read_table
 from pipeline.contract.yaml_text import read_yaml
+from pipeline.crawler.url import find_links, parse_url
 from pipeline.engine.ledger import Ledger
-from pipeline.sources.crawl_url import find_links, parse_url
 from pipeline.sources.read import read_records
 from pipeline.sources.record import Gap, Record
 from pipeline.sources.warc.reader import read_warc

@@ -16,7 +16,7 @@ import pytest
 from fastwarc.warc import ArchiveIterator
 
 from pipeline.contract.errors import InputError, IntegrityError
-from pipeline.sources.crawl import crawl
+from pipeline.crawler.crawl import crawl
 
 DATE = "2026-01-31T00:00:00Z"
 
@@ -330,7 +330,7 @@ def test_a_killed_crawl_goes_on_after_its_last_whole_file(web, run, answer, tmp_
     hold = web.answers["/08"]
     web.answers["/08"] = lambda connection: time.sleep(60)
     code = (
-        "import sys; from pathlib import Path; from pipeline.sources.crawl import crawl;"
+        "import sys; from pathlib import Path; from pipeline.crawler.crawl import crawl;"
         f"crawl(['{web.url}/'], Path(sys.argv[1]), delay=0, date='{DATE}', per_warc=5, concurrency=2)"
     )
     killed = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "killed")], cwd=Path(__file__).parents[3])

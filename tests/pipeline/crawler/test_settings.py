@@ -3,8 +3,8 @@
 import pytest
 
 from pipeline.contract.errors import ConfigError
-from pipeline.sources.crawl import crawl
-from pipeline.sources.crawl_settings import CrawlConfig
+from pipeline.crawler.crawl import crawl
+from pipeline.crawler.settings import CrawlConfig
 
 
 @pytest.mark.parametrize(

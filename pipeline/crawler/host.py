@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import urljoin
 
-from pipeline.sources.crawl_fetch import Failure, Fetcher, Response
-from pipeline.sources.crawl_robots import MAX_BYTES, UNAVAILABLE, UNREACHABLE, Robots, parse_robots
-from pipeline.sources.crawl_url import Url, parse_url
+from pipeline.crawler.fetch import Failure, Fetcher, Response
+from pipeline.crawler.robots import MAX_BYTES, UNAVAILABLE, UNREACHABLE, Robots, parse_robots
+from pipeline.crawler.url import Url, parse_url
 
 MAX_ROBOTS_REDIRECTS = 5
 """RFC 9309, section 2.3.1.2."""

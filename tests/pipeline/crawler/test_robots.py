@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.sources.crawl_robots import UNREACHABLE, matches, parse_robots
+from pipeline.crawler.robots import UNREACHABLE, matches, parse_robots
 
 AGENT = "tokenmill/1.0 (+https://site.example/bot)"
 

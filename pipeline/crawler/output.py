@@ -17,12 +17,12 @@ from typing import Any
 from pipeline.contract.config import differences
 from pipeline.contract.errors import InputError, IntegrityError
 from pipeline.contract.manifest import read_json, write_json
-from pipeline.sources.crawl_fetch import Failure, Response
-from pipeline.sources.crawl_frontier import Entry
-from pipeline.sources.crawl_host import Refusal
-from pipeline.sources.crawl_settings import CrawlConfig, CrawlSummary
-from pipeline.sources.crawl_url import Url
-from pipeline.sources.crawl_warc import WarcWriter
+from pipeline.crawler.fetch import Failure, Response
+from pipeline.crawler.frontier import Entry
+from pipeline.crawler.host import Refusal
+from pipeline.crawler.settings import CrawlConfig, CrawlSummary
+from pipeline.crawler.url import Url
+from pipeline.crawler.warc_writer import WarcWriter
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.sources.crawl_fetch import Failure, Fetcher, Response, is_public
-from pipeline.sources.crawl_url import Url, parse_url
+from pipeline.crawler.fetch import Failure, Fetcher, Response, is_public
+from pipeline.crawler.url import Url, parse_url
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ match, `*` and `$`.
 import re
 from dataclasses import dataclass
 
-from pipeline.sources.crawl_url import escaped
+from pipeline.crawler.url import escaped
 
 MAX_BYTES = 512_000
 """A robots.txt is read this far (RFC 9309, section 2.5, asks for at least 500 KiB)."""

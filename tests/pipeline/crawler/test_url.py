@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.sources.crawl_url import find_links, parse_url
+from pipeline.crawler.url import find_links, parse_url
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pipeline.sources.crawl_url import Url
+from pipeline.crawler.url import Url
 
 MAX_REDIRECTS = 10
 """Redirects from one to the next, at most."""

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from pipeline.sources.crawl_url import Url
+from pipeline.crawler.url import Url
 
 Truncation = Literal["length", "time", "disconnect"]
 """The words of WARC-Truncated."""

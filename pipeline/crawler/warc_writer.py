@@ -17,7 +17,7 @@ from typing import BinaryIO, NamedTuple
 
 from resiliparse.parse.encoding import detect_encoding, detect_mime
 
-from pipeline.sources.crawl_fetch import Response
+from pipeline.crawler.fetch import Response
 
 _HTML_START = re.compile(
     rb"(?:\xef\xbb\xbf)?\s*<(?:!--|!doctype html|html|head|body|title|script|style|iframe|h1|div|font|table|a|b|br|p)"

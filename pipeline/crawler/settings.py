@@ -9,9 +9,9 @@ from typing import Any
 
 from pipeline import __version__
 from pipeline.contract.errors import ConfigError
-from pipeline.sources.crawl_fetch import Endpoint
-from pipeline.sources.crawl_robots import product_token
-from pipeline.sources.crawl_url import Url, parse_url
+from pipeline.crawler.fetch import Endpoint
+from pipeline.crawler.robots import product_token
+from pipeline.crawler.url import Url, parse_url
 
 UNFIXED = frozenset({"delay", "concurrency", "timeout", "connect_to"})
 """Settings of pace and place: a crawl may go on with others."""

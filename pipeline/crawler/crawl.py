@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.contract.errors import ConfigError, IntegrityError
-from pipeline.sources.crawl_fetch import Failure, Fetcher, Response
-from pipeline.sources.crawl_frontier import Entry, Frontier
-from pipeline.sources.crawl_host import Host, Refusal
-from pipeline.sources.crawl_output import REDIRECTS, CrawlFolder, Outcome, Tally
-from pipeline.sources.crawl_settings import CrawlConfig, CrawlSummary
-from pipeline.sources.crawl_url import Url, find_links, parse_url, refuses_following
+from pipeline.crawler.fetch import Failure, Fetcher, Response
+from pipeline.crawler.frontier import Entry, Frontier
+from pipeline.crawler.host import Host, Refusal
+from pipeline.crawler.output import REDIRECTS, CrawlFolder, Outcome, Tally
+from pipeline.crawler.settings import CrawlConfig, CrawlSummary
+from pipeline.crawler.url import Url, find_links, parse_url, refuses_following
 
 __all__ = ["CrawlConfig", "CrawlSummary", "Outcome", "crawl"]
 
