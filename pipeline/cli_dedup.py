@@ -216,8 +216,8 @@ def clusters(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """The biggest clusters of duplicates: hosts, members, differences, and how alike near-duplicates really are."""
-    from pipeline.clusters import find_clusters
-    from pipeline.report.clusters_text import print_clusters
+    from pipeline.report.cluster_listing import print_clusters
+    from pipeline.report.clusters import find_clusters
 
     found = find_clusters(out, top=top, members=members, pairs=pairs, seed=seed)
     if html is not None:

@@ -25,7 +25,7 @@ def explore(
     import secrets
 
     from pipeline.contract.errors import UserError
-    from pipeline.explore.gate import is_loopback
+    from pipeline.explore.access import is_loopback
     from pipeline.explore.server import Explorer
 
     if token is not None and not (

@@ -34,9 +34,10 @@ from pipeline.contract.run import RunRecord, Totals
 from pipeline.dedup.keep import check_keep
 from pipeline.document import prepare
 from pipeline.engine.ledger import Ledger, add_counts
-from pipeline.engine.mending import UnreadableFile, forget_damaged
 from pipeline.engine.progress import open_progress
+from pipeline.engine.repair import UnreadableFile, forget_damaged
 from pipeline.engine.runner import open_runner
+from pipeline.engine.stopping import stoppable
 from pipeline.report import write_report
 from pipeline.reuse import can_reuse, plan_reuse, take_over
 from pipeline.sources.listing import Input, expand
@@ -54,14 +55,13 @@ from pipeline.steps.context import Commits, Context, Part, parts_in
 from pipeline.steps.earlier import open_earlier, refuse_damaged
 from pipeline.steps.tables import DROPPED_SCHEMA, QUARANTINE_SCHEMA, signals_type, write_empty_part
 from pipeline.steps.tokenizer import tokenizer_for
-from pipeline.stopping import stoppable
 from pipeline.tokens.tokenizer import load_tokenizer
 
 OPTIONAL = (s3_line_dedup.STEP, s3_substring_dedup.STEP)
 """The steps that a run may do without."""
 STEPS = (s1_extract.STEP, s2_filter.STEP, s3_dedup.STEP, *OPTIONAL, s4_tokenize.STEP)
 """The steps that decide what becomes of a document, in order."""
-_MOST_MENDS = 5  # a disk that damages more files while one run is under way should be replaced, not worked around
+_MAX_REPAIRS = 5  # a disk that damages more files while one run is under way should be replaced, not worked around
 
 
 def build(config: PipelineConfig, *, quiet: bool = False, warn: bool = True, reuse: Path | None = None) -> RunRecord:
@@ -106,7 +106,7 @@ def build(config: PipelineConfig, *, quiet: bool = False, warn: bool = True, reu
                     code=record.sources,
                     inputs=record.inputs,
                 )
-                commits = _mended_steps(config, inputs, context)
+                commits = _steps_with_repair(config, inputs, context)
             return _finish(config, out, record, commits)
         except BaseException as error:
             dataclasses.replace(record, state="failed", error=f"{type(error).__name__}: {error}").write(out)
@@ -135,9 +135,9 @@ def _check(config: PipelineConfig) -> tuple[Path, list[Input]]:
     return Path(config.run.output).absolute(), inputs
 
 
-def _mended_steps(config: PipelineConfig, inputs: Sequence[Input], context: Context) -> dict[str, Commits]:
+def _steps_with_repair(config: PipelineConfig, inputs: Sequence[Input], context: Context) -> dict[str, Commits]:
     """The steps; where one meets a damaged file of an earlier one, that file is made anew and the step goes on."""
-    for _ in range(_MOST_MENDS):
+    for _ in range(_MAX_REPAIRS):
         try:
             return _steps(config, inputs, context)
         except (UnreadableFile, pa.ArrowException):

@@ -12,8 +12,8 @@ import pyarrow as pa
 from pipeline.contract.errors import UserError
 from pipeline.engine.clock import end_task, start_task
 from pipeline.engine.ledger import Commit, Ledger
-from pipeline.engine.mending import UnreadableFile, whole_commits
 from pipeline.engine.progress import Progress
+from pipeline.engine.repair import UnreadableFile, whole_commits
 from pipeline.engine.runner import Runner
 
 

@@ -4,18 +4,18 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.cluster_texts import MOST_CHARACTERS, exact_jaccard
 from pipeline.contract.config import build
 from pipeline.contract.errors import TokenmillError
 from pipeline.dedup.config import DedupConfig
 from pipeline.dedup.diff import Diff, diff
-from pipeline.explore.asked import PageError
 from pipeline.explore.conditions import Equal
+from pipeline.explore.detail import row_of
 from pipeline.explore.folder import Folder, step_of
-from pipeline.explore.one import row_of
 from pipeline.explore.queries import Found, search
+from pipeline.explore.request import PageError
 from pipeline.explore.scan import BATCH, Budget, Part
 from pipeline.explore.texts import dropped_text, kept_text
+from pipeline.report.cluster_texts import MOST_CHARACTERS, exact_jaccard
 
 _SECONDS = Budget(rows=5_000_000, seconds=0.8)
 _COPIES = ("dedup", "extract")

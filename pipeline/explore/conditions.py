@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.contract.errors import nearest
-from pipeline.explore.asked import PageError
 from pipeline.explore.folder import NUMBERS
+from pipeline.explore.request import PageError
 from pipeline.explore.scan import Range
 
 MOST = 8

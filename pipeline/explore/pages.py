@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pipeline.explore import cluster, overview
-from pipeline.explore.asked import Asked, PageError
 from pipeline.explore.conditions import Condition, Equal, Holds, InDomain, parse
+from pipeline.explore.detail import LAST_ROW, SHOWN_TEXT, one
 from pipeline.explore.folder import TABLES, Folder
-from pipeline.explore.one import LAST_ROW, SHOWN_TEXT, one
 from pipeline.explore.queries import DEEPEST, PAGE, Found, Ranking, Table, count_values, in_order, ranked, search
+from pipeline.explore.request import Asked, PageError
 from pipeline.explore.scan import BATCH, Budget, Part
 from pipeline.explore.texts import excerpts
 

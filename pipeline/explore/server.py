@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.contract.errors import InputError, UserError
-from pipeline.explore.asked import Asked, PageError
+from pipeline.explore.access import Gate
 from pipeline.explore.folder import Folder
-from pipeline.explore.gate import Gate
 from pipeline.explore.pages import PAGES, link
 from pipeline.explore.render import render, render_error
+from pipeline.explore.request import Asked, PageError
 from pipeline.report.printable import printable
 
 LONGEST_TARGET = 8192

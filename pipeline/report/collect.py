@@ -13,10 +13,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.clusters import Clusters, find_clusters, hosts
 from pipeline.contract.run import RunRecord
 from pipeline.contract.tables import read_table
 from pipeline.engine.ledger import Commit, Ledger, add_counts
+from pipeline.report.clusters import Clusters, find_clusters, hosts
 from pipeline.report.contamination import ContaminationReport, collect_contamination
 
 STEPS = ("extract", "filter", "dedup", "line_dedup", "substring_dedup", "tokenize")

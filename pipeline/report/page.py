@@ -8,9 +8,9 @@ from typing import Any
 import jinja2
 import yaml
 
-from pipeline.clusters import Clusters
 from pipeline.contract.run import RunRecord
-from pipeline.report.clusters_text import host_list, precision_lines
+from pipeline.report.cluster_listing import host_list, precision_lines
+from pipeline.report.clusters import Clusters
 from pipeline.report.collect import ReportData, cluster_sizes, collect
 from pipeline.report.printable import printable
 from pipeline.storage.files import write_atomic

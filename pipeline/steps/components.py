@@ -25,7 +25,7 @@ from pipeline.dedup.arrayfile import ArrayFile, write_arrays
 from pipeline.dedup.components import fits, write_components
 from pipeline.dedup.pairs import PairWriter
 from pipeline.dedup.runs import ROW_BYTES
-from pipeline.dedup.stars import BLOCK_SHARE, Sink, contract_edges, large_star, small_star, star_members
+from pipeline.dedup.star_passes import BLOCK_SHARE, Sink, contract_edges, large_star, small_star, star_members
 from pipeline.dedup.unionfind import CONTRACT_BYTES
 from pipeline.engine.ledger import Commit, FileEntry, Ledger, add_counts
 from pipeline.steps.committing import publish, spent

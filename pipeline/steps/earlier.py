@@ -7,8 +7,8 @@ from typing import Any
 from pipeline.contract.errors import ConfigError, InputError
 from pipeline.contract.manifest import sha256_file
 from pipeline.contract.run import RunRecord
-from pipeline.dedup.against import INDEX_VERSION, signature_differences
 from pipeline.dedup.config import DedupConfig
+from pipeline.dedup.run_index import INDEX_VERSION, signature_differences
 from pipeline.engine.ledger import Commit, FileEntry, Ledger
 from pipeline.engine.runner import Runner
 from pipeline.steps import index, s4_tokenize

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from pipeline.dedup.firsts import PAYLOADS, halves, look_up, partitions_for, write_firsts, write_payloads
+from pipeline.dedup.first_copies import PAYLOADS, halves, look_up, partitions_for, write_firsts, write_payloads
 from pipeline.document import Document, Drop, Stage
 from pipeline.engine.isolation import Begin, guarded
 from pipeline.engine.ledger import Commit, FileEntry, Ledger

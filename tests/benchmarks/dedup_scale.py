@@ -41,7 +41,7 @@ from pipeline.dedup.pairs import PairWriter, read_pairs
 from pipeline.dedup.plan import partitions_for, plan
 from pipeline.dedup.runs import ROW_BYTES, run_arrays
 from pipeline.dedup.shingles import splitmix
-from pipeline.dedup.stars import BLOCK_SHARE
+from pipeline.dedup.star_passes import BLOCK_SHARE
 from pipeline.engine.ledger import Ledger, add_counts
 from pipeline.engine.progress import PlainProgress
 from pipeline.engine.runner import open_runner

@@ -15,13 +15,13 @@ from typer.testing import CliRunner
 from warc_pages import Page, article, warc_member, write_warc
 
 from pipeline.cli import app
-from pipeline.clusters import find_clusters
 from pipeline.config import load_config
 from pipeline.contract.errors import ConfigError
 from pipeline.contract.run import InputFile, RunRecord
-from pipeline.explore.again import again
+from pipeline.explore.rerun import again
 from pipeline.flow import build
 from pipeline.replay import replay
+from pipeline.report.clusters import find_clusters
 from pipeline.sources.reopen import UnreachableInput, place_of
 from pipeline.sweep import sweep
 from pipeline.verify import Check, verify

@@ -12,7 +12,7 @@ from warc_pages import Page, article, write_warc
 from pipeline.config import load_config
 from pipeline.contract.errors import ConfigError
 from pipeline.contract.run import RunRecord
-from pipeline.dedup.firsts import partitions_for
+from pipeline.dedup.first_copies import partitions_for
 from pipeline.flow import build
 from pipeline.report.status import run_status
 from pipeline.sources.payload import payload_digest

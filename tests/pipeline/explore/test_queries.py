@@ -5,13 +5,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.explore.again import again
-from pipeline.explore.asked import Asked, PageError
 from pipeline.explore.cluster import members, side_by_side
 from pipeline.explore.conditions import Compared, Equal, Holds, InDomain, parse
+from pipeline.explore.detail import one
 from pipeline.explore.folder import Folder, split_reason
-from pipeline.explore.one import one
 from pipeline.explore.queries import Ranking, in_order, ranked, search
+from pipeline.explore.request import Asked, PageError
+from pipeline.explore.rerun import again
 from pipeline.explore.scan import Budget, Looked, Part, scan, spread
 
 ALL = Budget(rows=10**9, seconds=60)

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from pipeline.cli import app
 from pipeline.contract.errors import InputError, UserError
 from pipeline.explore import server as explorer
-from pipeline.explore.gate import is_loopback
+from pipeline.explore.access import is_loopback
 from pipeline.explore.server import Explorer
 
 TOKEN = "a-token-of-24-characters"

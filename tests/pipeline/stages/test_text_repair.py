@@ -82,7 +82,7 @@ def test_repairing_twice_changes_nothing_and_the_result_can_be_written(text: str
 
 
 def test_texts_in_many_languages_pass_unchanged(shared_data: Path) -> None:
-    """Paragraphs of the Declaration of Human Rights in 98 languages are clean: nothing may be mended in them."""
+    """Paragraphs of the Declaration of Human Rights in 98 languages are clean: nothing may be repaired in them."""
     rows = [json.loads(line) for line in (shared_data / "text" / "langid.jsonl").open(encoding="utf-8")]
     texts = [row["text"] for row in rows if "genesis" not in row["source"]][::5]
     assert len(texts) > 800

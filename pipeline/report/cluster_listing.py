@@ -6,9 +6,9 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from pipeline.cluster_texts import Pair
-from pipeline.clusters import Cluster, Clusters, Precision
 from pipeline.dedup.diff import Diff, Piece
+from pipeline.report.cluster_texts import Pair
+from pipeline.report.clusters import Cluster, Clusters, Precision
 from pipeline.report.printable import printable
 
 _LEFT, _RIGHT = ("on dark_red", "[-", "-]"), ("on dark_green", "{+", "+}")

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Mapping
 from typing import Protocol
 
-from pipeline.explore.asked import PageError
+from pipeline.explore.request import PageError
 
 LONGEST_HOST = 300
 

@@ -19,13 +19,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.cluster_texts import Page, Pair, Texts, survivors
 from pipeline.contract.config import build
 from pipeline.contract.errors import InputError
 from pipeline.contract.run import RunRecord
 from pipeline.contract.tables import read_batches
 from pipeline.dedup.config import DedupConfig
 from pipeline.dedup.diff import Diff, diff
+from pipeline.report.cluster_texts import Page, Pair, Texts, survivors
 
 TOP, MEMBERS, PAIRS = 50, 5, 300
 MOST_HOSTS = 10_000

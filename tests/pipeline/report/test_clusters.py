@@ -11,12 +11,12 @@ from typer.testing import CliRunner
 from warc_pages import Page, article, write_warc
 
 from pipeline.cli import app
-from pipeline.cluster_texts import exact_jaccard
-from pipeline.clusters import Clusters, find_clusters, hosts
 from pipeline.config import load_config
 from pipeline.contract.errors import InputError
 from pipeline.dedup.config import DedupConfig, MinHashConfig
 from pipeline.flow import build
+from pipeline.report.cluster_texts import exact_jaccard
+from pipeline.report.clusters import Clusters, find_clusters, hosts
 from pipeline.report.printable import printable
 
 EVIL = "Danger \x1b[31mred\x1b[0m and \u202etxet desrever and &lt;script&gt;alert(1)&lt;/script&gt; at the end."

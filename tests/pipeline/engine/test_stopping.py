@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from warc_pages import Page, article, write_warc
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[3]
 CONFIG = """
 extract: [{poison.Poison: {}}, {main_text: {engine: resiliparse}}]
 tokenize: {train_tokenizer: {vocabulary_size: 300}}

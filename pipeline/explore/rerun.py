@@ -17,7 +17,7 @@ from pipeline.contract.run import InputFile, RunRecord
 from pipeline.document import Document, Drop, QualityStage, Stage, prepare
 from pipeline.engine.isolation import Begin, guarded
 from pipeline.engine.settings import PageLimits
-from pipeline.explore.asked import PageError
+from pipeline.explore.request import PageError
 from pipeline.sources import read_at
 from pipeline.sources.record import Record
 from pipeline.sources.reopen import place_of

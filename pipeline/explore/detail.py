@@ -8,9 +8,9 @@ import pyarrow as pa
 
 from pipeline.contract.run import RunRecord
 from pipeline.document import QualityStage
-from pipeline.explore.again import Again, again, shipped
-from pipeline.explore.asked import PageError
 from pipeline.explore.folder import TABLES, Folder
+from pipeline.explore.request import PageError
+from pipeline.explore.rerun import Again, again, shipped
 from pipeline.explore.scan import read_row
 from pipeline.explore.texts import dropped_text, measured
 from pipeline.explore.tokens import Tokens, tokens_of
