@@ -21,7 +21,7 @@ class Headers(Protocol):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Gate:
+class AccessPolicy:
     """What a request must show."""
 
     names: frozenset[str]
@@ -33,7 +33,7 @@ class Gate:
     cookie: str
 
     @classmethod
-    def of(cls, host: str, port: int, token: str | None) -> "Gate":
+    def for_server(cls, host: str, port: int, token: str | None) -> "AccessPolicy":
         """For a server bound to `host`."""
         local = is_loopback(host)
         own = set() if local else {socket.gethostname().lower(), host.lower()}

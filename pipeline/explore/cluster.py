@@ -11,7 +11,7 @@ from pipeline.dedup.diff import Diff, diff
 from pipeline.explore.conditions import Equal
 from pipeline.explore.detail import row_of
 from pipeline.explore.folder import Folder, step_of
-from pipeline.explore.queries import Found, search
+from pipeline.explore.queries import SearchResult, search
 from pipeline.explore.request import PageError
 from pipeline.explore.scan import BATCH, Budget, Part
 from pipeline.explore.texts import dropped_text, kept_text
@@ -34,13 +34,13 @@ class SideBySide:
     problem: str = ""
 
 
-def members(folder: Folder, name: str) -> Found:
+def members(folder: Folder, name: str) -> SearchResult:
     """The documents that were dropped for this one (its id), as far as they are found in a second."""
     parts = [part for part in folder.parts("dropped").values() if step_of(part.name) in _COPIES]
     return search([("dropped", parts)], [Equal("detail", name)], _SECONDS, batch=BATCH)["dropped"]
 
 
-def kept_document(folder: Folder, name: str, near: str = "") -> Found:
+def kept_document(folder: Folder, name: str, near: str = "") -> SearchResult:
     """The kept document of this id; the part called `near` is looked at first."""
     parts: list[Part] = sorted(folder.parts("documents").values(), key=lambda part: part.name != near)
     return search([("documents", parts)], [Equal("id", name)], _SECONDS, batch=BATCH)["documents"]

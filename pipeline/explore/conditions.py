@@ -1,4 +1,4 @@
-"""What rows are wanted, said three ways: as a filter over a batch, as columns to read, as row groups to pass over."""
+"""Which rows are wanted, in three forms: as a filter over a batch, as columns to read, as row groups to pass over."""
 
 import dataclasses
 import operator
@@ -25,7 +25,7 @@ _REACHED: Mapping[str, Callable[[Range, float], bool]] = {
     ">=": lambda found, value: bool(operator.ge(found[1], value)),
     "=": lambda found, value: bool(found[0] <= value <= found[1]),
 }
-_ONE = re.compile(r"([A-Za-z0-9_.]+)\s*(<=|>=|<|>|=)\s*(-?[0-9]+(?:\.[0-9]*)?(?:[eE]-?[0-9]{1,2})?)")
+_COMPARISON = re.compile(r"([A-Za-z0-9_.]+)\s*(<=|>=|<|>|=)\s*(-?[0-9]+(?:\.[0-9]*)?(?:[eE]-?[0-9]{1,2})?)")
 
 
 class Condition(Protocol):
@@ -124,11 +124,11 @@ def parse(text: str, known: Sequence[str]) -> tuple[Compared, ...]:
         PageError: 400: it is not of this form, or names no column.
     """
     found, end = [], 0
-    for one in _ONE.finditer(text):
-        if text[end : one.start()].strip(" ,;\t"):
+    for match in _COMPARISON.finditer(text):
+        if text[end : match.start()].strip(" ,;\t"):
             break
-        found.append(Compared(_known(one[1], known), one[2], float(one[3])))  # type: ignore[arg-type]
-        end = one.end()
+        found.append(Compared(_known(match[1], known), match[2], float(match[3])))  # type: ignore[arg-type]
+        end = match.end()
     if text[end:].strip(" ,;\t"):
         raise PageError(400, f"signals: '{text[end:].strip()[:80]}' is not like gopher_quality.words<80", known)
     if len(found) > MOST:
@@ -176,6 +176,6 @@ def excluder(conditions: Sequence[Condition]) -> Callable[[Mapping[str, Range]],
     """Whether a row group can be passed over."""
 
     def excludes(found: Mapping[str, Range]) -> bool:
-        return any(one.column in found and not one.possible(found[one.column]) for one in conditions)
+        return any(item.column in found and not item.possible(found[item.column]) for item in conditions)
 
     return excludes

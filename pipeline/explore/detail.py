@@ -10,7 +10,7 @@ from pipeline.contract.run import RunRecord
 from pipeline.document import QualityStage
 from pipeline.explore.folder import TABLES, Folder
 from pipeline.explore.request import PageError
-from pipeline.explore.rerun import Again, again, shipped
+from pipeline.explore.rerun import Rerun, rerun, shipped_stage
 from pipeline.explore.scan import read_row
 from pipeline.explore.texts import dropped_text, measured
 from pipeline.explore.tokens import Tokens, tokens_of
@@ -44,7 +44,7 @@ class Signal:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class One:
+class RowDetail:
     """A row, for its page."""
 
     table: str
@@ -60,23 +60,23 @@ class One:
     signals: tuple[Signal, ...]
     pii: tuple[tuple[str, int], ...]
     tokens: Tokens | None
-    again: Again | None
-    can_read_again: bool
+    rerun: Rerun | None
+    can_rerun: bool
 
 
-def one(folder: Folder, table: str, part: str, row: int, *, read_again: bool) -> One:
+def row_detail(folder: Folder, table: str, part: str, row: int, *, with_rerun: bool) -> RowDetail:
     """A row of a table.
 
     Raises:
-        PageError: 404: there is no such row; others of `again`.
+        PageError: 404: there is no such row; others of `rerun`.
     """
     values = row_of(folder, table, part, row)
     record = folder.record()
-    fresh = again(record, values) if read_again else None
+    fresh = rerun(record, values) if with_rerun else None
     text, origin, source = _text(folder, table, part, values, fresh)
     signals = source.get("signals") or (measured(folder, part, values) if table == "dropped" else {})
     language = str(source.get("language") or "")
-    return One(
+    return RowDetail(
         table, part, row, values,
         facts=tuple(pair for pair in values.items() if pair[0] not in _SHOWN_ELSEWHERE and pair[1] is not None),
         text=text[:SHOWN_TEXT],
@@ -85,8 +85,8 @@ def one(folder: Folder, table: str, part: str, row: int, *, read_again: bool) ->
         signals=tuple(_signals(record, signals, language)),
         pii=tuple(sorted((found["type"], found["count"]) for found in values.get("pii_counts") or ())),
         tokens=tokens_of(folder.out, dict(values), decode=True) if table == "documents" else None,
-        again=fresh,
-        can_read_again=table != "documents" and values["warc_path"] in {given.path for given in record.inputs},
+        rerun=fresh,
+        can_rerun=table != "documents" and values["warc_path"] in {given.path for given in record.inputs},
     )  # fmt: skip
 
 
@@ -109,7 +109,7 @@ def row_of(folder: Folder, table: str, part: str, row: int) -> dict[str, Any]:
 
 
 def _text(
-    folder: Folder, table: str, part: str, values: Mapping[str, Any], fresh: Again | None
+    folder: Folder, table: str, part: str, values: Mapping[str, Any], fresh: Rerun | None
 ) -> tuple[str, str, Mapping[str, Any]]:
     """(text, where it was found, the values that signals and language are taken from)."""
     if fresh is not None:
@@ -130,7 +130,7 @@ def _signals(record: RunRecord, signals: Mapping[str, Any], language: str) -> It
 
 def _quality(record: RunRecord) -> Iterator[tuple[str, Any]]:
     for entry in record.config.get("filter", ()):
-        stage, name = shipped(entry)
+        stage, name = shipped_stage(entry)
         if isinstance(stage, QualityStage):
             yield name, stage
 

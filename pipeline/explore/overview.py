@@ -40,9 +40,9 @@ def quarantined_by_step(folder: Folder, total: int) -> tuple[dict[str, int], boo
     steps = folder.quarantined_in()
     if len(steps) <= 1:
         return {next(iter(steps), "extract"): total}, True
-    counts, looked = count_values(list(folder.parts("quarantine").values()), ["step"], Budget(seconds=0.5))
+    counts, coverage = count_values(list(folder.parts("quarantine").values()), ["step"], Budget(seconds=0.5))
     found = {key[0]: count for key, count in counts.items()}
-    if not looked.complete or sum(found.values()) != total:
+    if not coverage.complete or sum(found.values()) != total:
         return {"extract": total}, False
     return found, True
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.explore.conditions import Condition, chosen, excluder, numbers, path_of
-from pipeline.explore.scan import Batch, Budget, Looked, Part, scan, spread
+from pipeline.explore.scan import Batch, Budget, Coverage, Part, scan, spread
 
 PAGE = 50
 """Rows on a page."""
@@ -39,11 +39,11 @@ class Hit:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Found:
+class SearchResult:
     """A page of rows."""
 
     hits: tuple[Hit, ...]
-    looked: Looked
+    coverage: Coverage
     matched: int
     """Rows that fulfil the conditions, of those looked at."""
     next: str | None = None
@@ -83,30 +83,30 @@ def distances(table: pa.Table) -> Any:
 
 def in_order(
     table: Table, parts: Sequence[Part], conditions: Sequence[Condition], start: tuple[str, int], budget: Budget
-) -> Found:
+) -> SearchResult:
     """Rows in the order in which they are stored, from a place on; any row can be reached by going on."""
     names = [part.name for part in parts]
     begin = (names.index(start[0]), start[1]) if start[0] in names else (0, 0)
-    looked, hits = Looked(), list[Hit]()
+    coverage, hits = Coverage(), list[Hit]()
     for batch in scan(
-        parts, _columns(table, conditions), looked, budget=budget, start=begin, excludes=excluder(conditions)
+        parts, _columns(table, conditions), coverage, budget=budget, start=begin, excludes=excluder(conditions)
     ):
         rows = chosen(batch.table, conditions).to_pylist()
         hits += _hits(table, batch, rows[: PAGE - len(hits)])
         if len(hits) == PAGE:
-            return Found(tuple(hits), looked, PAGE, f"{batch.part.name}:{hits[-1].row + 1}")
-    at, row = looked.place
-    return Found(tuple(hits), looked, len(hits), None if looked.ended else f"{names[at]}:{row}")
+            return SearchResult(tuple(hits), coverage, PAGE, f"{batch.part.name}:{hits[-1].row + 1}")
+    at, row = coverage.place
+    return SearchResult(tuple(hits), coverage, len(hits), None if coverage.ended else f"{names[at]}:{row}")
 
 
 def ranked(
     table: Table, parts: Sequence[Part], conditions: Sequence[Condition], ranking: Ranking, skip: int, budget: Budget
-) -> Found:
+) -> SearchResult:
     """The first rows of a ranking, over as many parts as the budget allows, taken in an order drawn by hash."""
-    looked, best, matched = Looked(), _Best(skip + PAGE), 0
+    coverage, best, matched = Coverage(), _Best(skip + PAGE), 0
     near = [0] * len(NEAR)
     columns = [*_columns(table, conditions), *ranking.columns()]
-    for batch in scan(spread(parts, ranking.seed), columns, looked, budget=budget, excludes=excluder(conditions)):
+    for batch in scan(spread(parts, ranking.seed), columns, coverage, budget=budget, excludes=excluder(conditions)):
         rows = chosen(batch.table, conditions)
         matched += len(rows)
         if len(rows):
@@ -117,39 +117,39 @@ def ranked(
     hits = best.hits()
     more = str(skip + PAGE) if matched > skip + PAGE and skip + PAGE < DEEPEST else None
     counted = tuple(zip(NEAR, near, strict=True)) if ranking.by == "nearest" else ()
-    return Found(tuple(hits[skip:]), looked, matched, more, counted)
+    return SearchResult(tuple(hits[skip:]), coverage, matched, more, counted)
 
 
 def search(
     tables: Sequence[tuple[Table, Sequence[Part]]], conditions: Sequence[Condition], budget: Budget, *, batch: int
-) -> dict[str, Found]:
+) -> dict[str, SearchResult]:
     """Rows that fulfil the conditions, of several tables, at most a page of each; the tables share the seconds."""
     share = dataclasses.replace(budget, seconds=budget.seconds / max(1, len(tables)))
-    found = dict[str, Found]()
+    found = dict[str, SearchResult]()
     for table, parts in tables:
-        looked, hits = Looked(), list[Hit]()
+        coverage, hits = Coverage(), list[Hit]()
         for piece in scan(
-            parts, _columns(table, conditions), looked, budget=share, excludes=excluder(conditions), batch=batch
+            parts, _columns(table, conditions), coverage, budget=share, excludes=excluder(conditions), batch=batch
         ):
             rows = chosen(piece.table, conditions).to_pylist()
             hits += _hits(table, piece, rows[: PAGE - len(hits)])
             if len(hits) == PAGE:
                 break
-        found[table] = Found(tuple(hits), looked, len(hits))
+        found[table] = SearchResult(tuple(hits), coverage, len(hits))
     return found
 
 
 def count_values(
     parts: Sequence[Part], columns: Sequence[str], budget: Budget
-) -> tuple[dict[tuple[str, ...], int], Looked]:
+) -> tuple[dict[tuple[str, ...], int], Coverage]:
     """How often each combination of strings stands in the rows looked at, most frequent first; 100 combinations."""
-    looked, counts = Looked(), dict[tuple[str, ...], int]()
-    for batch in scan(spread(parts, 0), columns, looked, budget=budget):
+    coverage, counts = Coverage(), dict[tuple[str, ...], int]()
+    for batch in scan(spread(parts, 0), columns, coverage, budget=budget):
         grouped = batch.table.group_by(list(columns)).aggregate([([], "count_all")])
         for row in grouped.to_pylist():
             key = tuple(str(row[name] or "") for name in columns)
             counts[key] = counts.get(key, 0) + row["count_all"]
-    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:100]), looked
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:100]), coverage
 
 
 class _Best:
@@ -190,13 +190,13 @@ def _hits(table: str, batch: Batch, rows: Sequence[int], rank: float | None = No
 
 
 def _columns(table: Table, conditions: Sequence[Condition]) -> list[str]:
-    return list(dict.fromkeys([*SHOWN[table], *(one.column for one in conditions)]))
+    return list(dict.fromkeys([*SHOWN[table], *(item.column for item in conditions)]))
 
 
 def _hashes(ids: Sequence[str | None], seed: int) -> Any:
     key = f"tokenmill explore {seed}".encode()
     found = (hashlib.blake2b((name or "").encode("utf-8", "replace"), digest_size=6, key=key).digest() for name in ids)
-    return pa.array([float(int.from_bytes(one)) for one in found], pa.float64())
+    return pa.array([float(int.from_bytes(digest)) for digest in found], pa.float64())
 
 
 def _at_most(ranks: Any, most: float) -> int:

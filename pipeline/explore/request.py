@@ -1,4 +1,4 @@
-"""What a request asks for: its parameters, checked one by one; and the errors that become pages."""
+"""The parameters of a request, checked one by one; and the errors that become pages."""
 
 import dataclasses
 import re
@@ -26,13 +26,13 @@ class PageError(Exception):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Asked:
+class RequestParameters:
     """The parameters of a request."""
 
     values: Mapping[str, str]
 
     @classmethod
-    def of(cls, query: str) -> "Asked":
+    def parse(cls, query: str) -> "RequestParameters":
         """The parameters of a query string; empty values count as not given.
 
         Raises:
@@ -50,7 +50,7 @@ class Asked:
                 raise PageError(400, f"{name}: is given more than once")
         return cls(dict(pairs))
 
-    def only(self, *names: str) -> "Asked":
+    def only(self, *names: str) -> "RequestParameters":
         """Itself.
 
         Raises:

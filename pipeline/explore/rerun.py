@@ -31,20 +31,20 @@ _one_at_a_time = threading.Lock()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Said:
-    """What a stage said of the page."""
+class StageVerdict:
+    """What a stage decides about the page."""
 
     stage: str
-    says: str
+    answer: str
     drops: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Again:
+class Rerun:
     """A page read again."""
 
     text: str
-    said: tuple[Said, ...]
+    verdicts: tuple[StageVerdict, ...]
     document: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """language, language_score and signals."""
     problem: str = ""
@@ -60,7 +60,7 @@ class _Task:
     stages: tuple[Mapping[str, Any], ...]
 
 
-def again(record: RunRecord, row: Mapping[str, Any]) -> Again:
+def rerun(record: RunRecord, row: Mapping[str, Any]) -> Rerun:
     """Read the page of a row again.
 
     Raises:
@@ -77,14 +77,14 @@ def again(record: RunRecord, row: Mapping[str, Any]) -> Again:
     try:
         [found] = guarded(attempt, task, _LIMITS)
     except TokenmillError as error:
-        return Again("", (), problem=" ".join(str(error).split()))
+        return Rerun("", (), problem=" ".join(str(error).split()))
     finally:
         _one_at_a_time.release()
-    result: Again = found
+    result: Rerun = found
     return result
 
 
-def shipped(entry: Any) -> tuple[Stage | None, str]:
+def shipped_stage(entry: Any) -> tuple[Stage | None, str]:
     """(the stage of a config entry, its name); None for one that is not shipped or that this version cannot make."""
     name, fields = next(iter(entry.items())) if isinstance(entry, Mapping) else (str(entry), {})
     if name not in pipeline.stages.names():
@@ -96,41 +96,41 @@ def shipped(entry: Any) -> tuple[Stage | None, str]:
     return stage, str(name)
 
 
-def attempt(task: _Task, _: int | None, begin: Begin) -> Iterator[tuple[int, Again]]:
+def attempt(task: _Task, _: int | None, begin: Begin) -> Iterator[tuple[int, Rerun]]:
     """The PageFunction: one page."""
     if blame := begin():
-        yield 1, Again("", (), problem=f"{blame.cause} after {blame.seconds} s")
+        yield 1, Rerun("", (), problem=f"{blame.cause} after {blame.seconds} s")
         return
     try:  # loading models and lists is within the limits, too: a stranger's config names them
-        made = [shipped(entry) for entry in task.stages]
+        made = [shipped_stage(entry) for entry in task.stages]
         for stage, _name in made:
             if stage is not None:
                 prepare(stage)
         yield 1, _read(task, made)
     except TokenmillError as error:
-        yield 1, Again("", (), problem=" ".join(str(error).split()))
+        yield 1, Rerun("", (), problem=" ".join(str(error).split()))
     except Exception as error:  # noqa: BLE001 - a page may break any parser; the reader is told how
-        yield 1, Again("", (), problem=f"{type(error).__name__}: {error}"[:500])
+        yield 1, Rerun("", (), problem=f"{type(error).__name__}: {error}"[:500])
 
 
-def _read(task: _Task, made: list[tuple[Stage | None, str]]) -> Again:
+def _read(task: _Task, made: list[tuple[Stage | None, str]]) -> Rerun:
     record = _record(task)
     if record.fault:
-        return Again("", (), problem=f"the record is damaged: {record.fault}")
+        return Rerun("", (), problem=f"the record is damaged: {record.fault}")
     found = build(Screen, task.screen, "run.json: screen")(record)
     if isinstance(found, Drop):
-        return Again(
-            "", (Said("screen", _dropped(found), True),), problem="the screen lets no page of this kind through"
+        return Rerun(
+            "", (StageVerdict("screen", _dropped(found), True),), problem="the screen lets no page of this kind through"
         )
-    said = [Said("screen", "passes")]
+    verdicts = [StageVerdict("screen", "passes")]
     for stage, name in made:
         if stage is None:
-            said.append(Said(name, "not asked: not a stage that this version ships"))
+            verdicts.append(StageVerdict(name, "not run: not a stage that this version ships"))
             continue
-        found, says, drops = _ask(stage, name, found)
-        said.append(Said(name, says, drops))
+        found, answer, drops = _ask(stage, name, found)
+        verdicts.append(StageVerdict(name, answer, drops))
     measured = {"language": found.language, "language_score": found.language_score, "signals": dict(found.signals)}
-    return Again(found.text[:LONGEST], tuple(said), measured, "" if found.text else "no stage found any text")
+    return Rerun(found.text[:LONGEST], tuple(verdicts), measured, "" if found.text else "no stage found any text")
 
 
 def _ask(stage: Stage, name: str, doc: Document) -> tuple[Document, str, bool]:

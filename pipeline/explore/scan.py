@@ -1,4 +1,4 @@
-"""Bounded passes over the parts of a table: so many rows, so many seconds, and what was looked at is said.
+"""Bounded passes over the parts of a table: so many rows, so many seconds, and the coverage is reported.
 
 A part is a parquet file with numbered row groups; the smallest and largest value of each column of a row group stand
 in the file's footer, so that groups which cannot hold what is wanted are passed over without reading them.
@@ -30,12 +30,12 @@ class Part:
 
 
 @dataclasses.dataclass(slots=True)
-class Looked:
+class Coverage:
     """How far a pass went."""
 
     parts: int = 0
     """Begun."""
-    of: int = 0
+    total: int = 0
     rows: int = 0
     """Read."""
     skipped: int = 0
@@ -51,7 +51,7 @@ class Looked:
     def __str__(self) -> str:
         every = "all of" if self.complete else f"{self.parts:,} of"
         passed = f", {self.skipped:,} passed over by their statistics" if self.skipped else ""
-        what = f"Looked at {_counted(self.rows, 'row')}{passed}, in {every} {_counted(self.of, 'part')}."
+        what = f"Looked at {_counted(self.rows, 'row')}{passed}, in {every} {_counted(self.total, 'part')}."
         more = "" if self.complete else " The rest was not looked at: a request has a limit of rows and seconds."
         bad = f" {len(self.unreadable)} parts could not be read: {'; '.join(self.unreadable[:3])}."
         return what + more + (bad if self.unreadable else "")
@@ -81,7 +81,7 @@ class Batch:
 def scan(
     parts: Sequence[Part],
     columns: Sequence[str],
-    looked: Looked,
+    coverage: Coverage,
     *,
     budget: Budget,
     start: tuple[int, int] = (0, 0),
@@ -93,39 +93,39 @@ def scan(
     Args:
         parts: to look at.
         columns: to read, nested ones by their path; those that a part lacks are left out.
-        looked: is told how far it went.
+        coverage: updated with how far the pass went.
         budget: rows and seconds.
         start: (place of the part, row) to begin at.
         excludes: row groups to pass over.
         batch: rows at a time.
     """
-    end, looked.of = time.monotonic() + budget.seconds, len(parts)
+    end, coverage.total = time.monotonic() + budget.seconds, len(parts)
     for at in range(start[0], len(parts)):
         first = start[1] if at == start[0] else 0
-        looked.place = (at, first)
-        if looked.parts and _spent(looked, budget, end):
+        coverage.place = (at, first)
+        if coverage.parts and _spent(coverage, budget, end):
             return
-        looked.parts += 1
+        coverage.parts += 1
         try:
             with pq.ParquetFile(parts[at].path) as source:
-                for number, table in _batches(source, columns, looked, first, excludes, batch):
-                    if looked.rows and _spent(looked, budget, end):
+                for number, table in _batches(source, columns, coverage, first, excludes, batch):
+                    if coverage.rows and _spent(coverage, budget, end):
                         return  # after a batch that is thrown away: what was the last one was not the end
-                    looked.rows += len(table)
-                    looked.place = (at, number + len(table))
+                    coverage.rows += len(table)
+                    coverage.place = (at, number + len(table))
                     yield Batch(parts[at], at, number, table)
         except (OSError, pa.ArrowException) as error:
-            looked.unreadable.append(f"{parts[at].name} ({' '.join(str(error).split())[:120]})")
-    looked.ended, looked.complete = True, start == (0, 0)
+            coverage.unreadable.append(f"{parts[at].name} ({' '.join(str(error).split())[:120]})")
+    coverage.ended, coverage.complete = True, start == (0, 0)
 
 
-def _spent(looked: Looked, budget: Budget, end: float) -> bool:
+def _spent(coverage: Coverage, budget: Budget, end: float) -> bool:
     # A row group that is passed over costs little, but not nothing.
-    return looked.rows + looked.skipped // 100 >= budget.rows or time.monotonic() > end
+    return coverage.rows + coverage.skipped // 100 >= budget.rows or time.monotonic() > end
 
 
 def _batches(
-    source: pq.ParquetFile, columns: Sequence[str], looked: Looked, first: int, excludes: Excludes | None, size: int
+    source: pq.ParquetFile, columns: Sequence[str], coverage: Coverage, first: int, excludes: Excludes | None, size: int
 ) -> Iterator[tuple[int, pa.Table]]:
     row = 0
     for number in range(source.num_row_groups):
@@ -133,7 +133,7 @@ def _batches(
         if row + group.num_rows <= first:
             row += group.num_rows
         elif excludes is not None and excludes(ranges(group)):
-            looked.skipped += group.num_rows
+            coverage.skipped += group.num_rows
             row += group.num_rows
         else:
             for batch in source.iter_batches(size, row_groups=[number], columns=list(columns)):

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.contract.errors import InputError, UserError
-from pipeline.explore.access import Gate
+from pipeline.explore.access import AccessPolicy
 from pipeline.explore.folder import Folder
 from pipeline.explore.pages import PAGES, link
 from pipeline.explore.render import render, render_error
-from pipeline.explore.request import Asked, PageError
+from pipeline.explore.request import PageError, RequestParameters
 from pipeline.report.printable import printable
 
 LONGEST_TARGET = 8192
@@ -76,7 +76,7 @@ class Explorer(http.server.ThreadingHTTPServer):
             super().__init__((host, port), _Handler)
         except (OSError, OverflowError) as error:
             raise UserError(f"--host {host} --port {port}", f"cannot be bound: {error}") from error
-        self.gate = Gate.of(host, self.server_port, token)
+        self.access = AccessPolicy.for_server(host, self.server_port, token)
 
     def server_bind(self) -> None:
         """Bind without asking the network for this machine's full name, as http.server would."""
@@ -148,33 +148,33 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     do_HEAD = do_GET
 
     def _answer(self) -> None:
-        self.server.gate.check_host(self.headers)
+        self.server.access.check_host(self.headers)
         if len(self.path) > LONGEST_TARGET:
             raise PageError(414, f"the address is longer than {LONGEST_TARGET:,} characters")
         target = _target(self.path)
-        asked = Asked.of(target.query)
-        if self.server.gate.check_token(self.headers, asked.values):
-            self._move_token(target.path, asked)
+        params = RequestParameters.parse(target.query)
+        if self.server.access.check_token(self.headers, params.values):
+            self._move_token(target.path, params)
             return
         handler = PAGES.get(target.path)
         if handler is None:
             raise PageError(404, "there is no such page", list(PAGES))
-        if asked.text("again") and self.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
+        if params.text("again") and self.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
             raise PageError(403, "another site cannot have pages read again; open the link from this one")
         if not self.server.work.acquire(timeout=WAIT_SECONDS):
             raise PageError(503, "too many pages are being made just now; try again")
         try:
-            template, values = handler(self.server.folder, asked)
+            template, values = handler(self.server.folder, params)
             body = render(template, values, run=self.server.run_name, here=target.path)
         finally:
             self.server.work.release()
         self._send(200, body)
 
-    def _move_token(self, path: str, asked: Asked) -> None:
+    def _move_token(self, path: str, params: RequestParameters) -> None:
         """The token goes from the address, which is seen and kept in histories, into a cookie."""
-        rest = {name: value for name, value in asked.values.items() if name != "token"}
+        rest = {name: value for name, value in params.values.items() if name != "token"}
         where = link(path if path in PAGES else "/", **rest)
-        cookie = f"{self.server.gate.cookie}={self.server.gate.token}; Path=/; HttpOnly; SameSite=Strict"
+        cookie = f"{self.server.access.cookie}={self.server.access.token}; Path=/; HttpOnly; SameSite=Strict"
         self._send(303, b"", {"Location": where, "Set-Cookie": cookie})
 
     def _send_error(self, error: PageError) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow.compute as pc
 
 from pipeline.explore.folder import Folder, key_of, step_of
-from pipeline.explore.scan import Budget, Looked, Part, read_row, scan
+from pipeline.explore.scan import Budget, Coverage, Part, read_row, scan
 
 BEFORE = {
     "filter": ("extract",),
@@ -74,7 +74,7 @@ def _row_in(part: Part | None, row: Mapping[str, Any]) -> dict[str, Any] | None:
     """The row of a part that came from the same place."""
     if part is None:
         return None
-    for batch in scan([part], _PLACE, Looked(), budget=_ONE_PART):
+    for batch in scan([part], _PLACE, Coverage(), budget=_ONE_PART):
         mask = pc.equal(batch.table["id"], row["id"])
         for name in _PLACE[1:]:
             if name in batch.table.column_names:

@@ -89,7 +89,7 @@ def _spans(out: Path, manifest: TokensManifest, number: int, row: dict[str, obje
     mask = pc.equal(table["id"], row["id"])
     for name in ("warc_path", "warc_offset"):
         mask = pc.and_(mask, pc.equal(table[name], row[name]))
-    return [Span(path.name, one["start"], one["length"], ()) for one in table.filter(mask).to_pylist()[:MOST_COPIES]]
+    return [Span(path.name, row["start"], row["length"], ()) for row in table.filter(mask).to_pylist()[:MOST_COPIES]]
 
 
 def _decoded(out: Path, manifest: TokensManifest, span: Span) -> tuple[Piece, ...]:
@@ -100,14 +100,14 @@ def _decoded(out: Path, manifest: TokensManifest, span: Span) -> tuple[Piece, ..
     with (out / "tokens" / span.shard).open("rb") as source:
         source.seek(span.start * dtype.itemsize)
         ids = np.frombuffer(source.read(min(span.length, SHOWN) * dtype.itemsize), dtype)
-    return tuple(pieces(load_tokenizer(tokenizer_path), [int(one) for one in ids]))
+    return tuple(pieces(load_tokenizer(tokenizer_path), [int(id) for id in ids]))
 
 
 def pieces(tokenizer: Tokenizer, ids: list[int]) -> list[Piece]:
     """The text of each id; ids that are bytes of one character stand together, four at most."""
     found, waiting = list[Piece](), list[int]()
-    for one in ids:
-        waiting.append(one)
+    for id in ids:
+        waiting.append(id)
         text = tokenizer.decode(waiting)
         if "\ufffd" not in text or len(waiting) == 4:
             found.append(Piece(text, tuple(waiting)))

@@ -18,7 +18,7 @@ from pipeline.cli import app
 from pipeline.config import load_config
 from pipeline.contract.errors import ConfigError
 from pipeline.contract.run import InputFile, RunRecord
-from pipeline.explore.rerun import again
+from pipeline.explore.rerun import rerun
 from pipeline.flow import build
 from pipeline.replay import replay
 from pipeline.report.clusters import find_clusters
@@ -190,8 +190,8 @@ def test_a_page_is_read_again_from_elsewhere(made, moved, tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     rows = pq.read_table(made / "out/dropped").to_pylist()
     [row] = [row for row in rows if row["url"] == "https://b.example/copy"]
-    assert len(again(RunRecord.read(made / "out"), row).text) > 100
-    problem = again(RunRecord.read(moved / "out"), row).problem
+    assert len(rerun(RunRecord.read(made / "out"), row).text) > 100
+    problem = rerun(RunRecord.read(moved / "out"), row).problem
     assert "given/b.warc.gz" in problem and "cannot be reached" in problem
 
 

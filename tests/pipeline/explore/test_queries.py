@@ -7,12 +7,12 @@ import pytest
 
 from pipeline.explore.cluster import members, side_by_side
 from pipeline.explore.conditions import Compared, Equal, Holds, InDomain, parse
-from pipeline.explore.detail import one
+from pipeline.explore.detail import row_detail
 from pipeline.explore.folder import Folder, split_reason
 from pipeline.explore.queries import Ranking, in_order, ranked, search
-from pipeline.explore.request import Asked, PageError
-from pipeline.explore.rerun import again
-from pipeline.explore.scan import Budget, Looked, Part, scan, spread
+from pipeline.explore.request import PageError, RequestParameters
+from pipeline.explore.rerun import rerun
+from pipeline.explore.scan import Budget, Coverage, Part, scan, spread
 
 ALL = Budget(rows=10**9, seconds=60)
 
@@ -60,8 +60,8 @@ def words(sign, value):
 def test_signals_are_compared_and_row_groups_passed_over(parts, sign, value, expected):
     found = in_order("documents", parts, [words(sign, value)], ("", 0), ALL)
     assert ids(found) == [f"id{number}" for number in expected]
-    assert found.looked.skipped >= 60 and found.looked.rows + found.looked.skipped == 75
-    assert found.next is None and found.looked.complete
+    assert found.coverage.skipped >= 60 and found.coverage.rows + found.coverage.skipped == 75
+    assert found.next is None and found.coverage.complete
 
 
 def test_language_domain_and_text(parts):
@@ -112,17 +112,17 @@ def test_a_sample_depends_on_seed_and_ids_alone(parts):
 
 
 def test_a_bounded_look_says_so(parts):
-    looked = Looked()
-    rows = sum(len(batch.table) for batch in scan(parts, ["id"], looked, budget=Budget(rows=20, seconds=60)))
-    assert rows == 20 and not looked.complete
-    assert str(looked).startswith("Looked at 20 rows, in 1 of 3 parts. The rest was not looked at")
+    coverage = Coverage()
+    rows = sum(len(batch.table) for batch in scan(parts, ["id"], coverage, budget=Budget(rows=20, seconds=60)))
+    assert rows == 20 and not coverage.complete
+    assert str(coverage).startswith("Looked at 20 rows, in 1 of 3 parts. The rest was not looked at")
 
 
 def test_a_damaged_part_is_named_and_the_others_are_read(parts):
     parts[1].path.write_bytes(b"PAR1 no more")
     found = in_order("documents", parts, [words(">=", 20), words("<", 52)], ("", 0), ALL)
     assert ids(found) == ["id20", "id21", "id22", "id23", "id24", "id50", "id51"]
-    assert "1 parts could not be read: 00001" in str(found.looked)
+    assert "1 parts could not be read: 00001" in str(found.coverage)
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_conditions_are_read():
 @pytest.mark.parametrize("query", ["a=1&a=2", "a=" + "x" * 1025, "&".join(f"p{n}=1" for n in range(25)), "a=%ff"])
 def test_queries_that_are_too_much_are_refused(query):
     with pytest.raises(PageError) as error:
-        Asked.of(query)
+        RequestParameters.parse(query)
     assert error.value.status == 400
 
 
@@ -165,7 +165,7 @@ def test_dropped_comes_nearest_to_the_limit_first(out):
 
 def test_a_dropped_page_has_its_text_and_signals_from_the_step_before(out):
     folder = Folder(out)
-    shown = one(folder, "dropped", "filter-00001", 0, read_again=False)
+    shown = row_detail(folder, "dropped", "filter-00001", 0, with_rerun=False)
     assert shown.values["reason"] == "too_few_words" and "Story number" in shown.text and "extract" in shown.text_from
     [limit] = [limit for signal in shown.signals if signal.name == "words" for limit in signal.limits if limit.broken]
     assert (limit.name, limit.kind, limit.value) == ("min_words", "at least", 80.0)
@@ -174,19 +174,19 @@ def test_a_dropped_page_has_its_text_and_signals_from_the_step_before(out):
 def test_a_page_dropped_before_extraction_is_read_again(out):
     folder = Folder(out)
     part = next(name for name in folder.parts("dropped") if name.startswith("extract-"))
-    before = one(folder, "dropped", part, 0, read_again=False)
-    assert before.text == "" and before.can_read_again
-    shown = one(folder, "dropped", part, 0, read_again=True)
+    before = row_detail(folder, "dropped", part, 0, with_rerun=False)
+    assert before.text == "" and before.can_rerun
+    shown = row_detail(folder, "dropped", part, 0, with_rerun=True)
     assert "Story number 80" in shown.text
-    said = {said.stage: said.says for said in shown.again.said}
-    assert said["url_filter"].startswith("would drop: domain") and said["gopher_quality"] == "passes"
+    answers = {verdict.stage: verdict.answer for verdict in shown.rerun.verdicts}
+    assert answers["url_filter"].startswith("would drop: domain") and answers["gopher_quality"] == "passes"
     assert {signal.stage for signal in shown.signals} == {"gopher_quality"}
 
 
 def test_a_record_outside_the_inputs_is_not_opened(out):
     row = {"id": "x", "warc_path": "/etc/passwd", "warc_offset": 0}
     with pytest.raises(PageError, match="not among the inputs") as error:
-        again(Folder(out).record(), row)
+        rerun(Folder(out).record(), row)
     assert error.value.status == 404
 
 
@@ -194,7 +194,7 @@ def test_tokens_are_those_of_the_text(out):
     folder, seen = Folder(out), 0
     for part in folder.parts("documents"):
         for row in range(pq.read_metadata(folder.parts("documents")[part].path).num_rows):
-            shown = one(folder, "documents", part, row, read_again=False)
+            shown = row_detail(folder, "documents", part, row, with_rerun=False)
             [span] = shown.tokens.spans
             assert span.length == shown.values["token_count"]
             if span.length <= 3000:

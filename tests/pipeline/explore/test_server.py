@@ -227,7 +227,7 @@ def test_too_many_connections_are_refused_and_later_ones_served(out, monkeypatch
 
 
 def test_what_fails_inside_is_told_here_and_not_there(out, monkeypatch, capsys):
-    def fail(folder, asked):
+    def fail(folder, params):
         raise RuntimeError("the-inside \x1b[2J")
 
     monkeypatch.setattr(explorer, "PAGES", {"/": fail})
