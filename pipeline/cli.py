@@ -125,7 +125,7 @@ def verify(
 ) -> None:
     """Check every promise of a run folder against its bytes; exit 1 if one does not hold."""
     from pipeline.report.printable import printable
-    from pipeline.verify import verify as checks
+    from pipeline.tools.verify import verify as checks
 
     done = []
     for check in checks(out, sample=sample):
@@ -193,7 +193,7 @@ def trace(
     as_json: AsJson = False,
 ) -> None:
     """From a page to its tokens, from a token to its page."""
-    from pipeline.trace import trace_domain, trace_position, trace_url
+    from pipeline.tools.trace import trace_domain, trace_position, trace_url
 
     if [url is not None, domain is not None, shard is not None].count(True) != 1 or (shard is None) != (
         position is None
@@ -219,9 +219,9 @@ def remove(
     url_file: Annotated[Path | None, typer.Option(help="Take these addresses out, one a line.")] = None,
 ) -> None:
     """Copy a run without some pages, tokens included."""
-    from pipeline.remove import Takedown, no_document_of, read_urls
-    from pipeline.remove import remove as take_out
     from pipeline.report.printable import printable
+    from pipeline.tools.remove import Takedown, no_document_of, read_urls
+    from pipeline.tools.remove import remove as take_out
 
     if not domain and url_file is None:
         raise UserError("remove", "nothing to remove", hint="give --domain or --url-file")
@@ -249,7 +249,7 @@ def publish(
     """Copy a finished run to a store, where readers see all of it or nothing; again, to go on."""
     from pipeline.begin import remote_settings
     from pipeline.contract.run import RunRecord
-    from pipeline.publish import publish as send
+    from pipeline.tools.publish import publish as send
 
     wrong = next((option for option in options if "=" not in option), None)
     if wrong is not None:

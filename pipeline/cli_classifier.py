@@ -10,7 +10,7 @@ import typer
 from pipeline.contract.errors import ConfigError
 
 if TYPE_CHECKING:
-    from pipeline.classifier import Evaluation
+    from pipeline.tools.classifier import Evaluation
 
 classifier_app = typer.Typer(help="Train and measure a fastText quality classifier.", no_args_is_help=True)
 _FILES = "jsonl, parquet or text files, globs or folders; may be given several times."
@@ -42,8 +42,8 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train a model, and measure it on texts it has not seen. The same texts give the same model."""
-    from pipeline.classifier import Recipe
-    from pipeline.classifier import train as run_train
+    from pipeline.tools.classifier import Recipe
+    from pipeline.tools.classifier import train as run_train
 
     try:
         recipe = Recipe(held_out=held_out, word_ngrams=word_ngrams, dimensions=dimensions, epochs=epochs,
@@ -70,7 +70,7 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Precision, recall and ROC AUC of a model on texts of your own."""
-    from pipeline.classifier import evaluate as run_evaluate
+    from pipeline.tools.classifier import evaluate as run_evaluate
 
     found = run_evaluate(model, _texts(positive, text_column), _texts(negative, text_column), label=label)
     if as_json:

@@ -12,7 +12,7 @@ from pipeline.cli_console import Stages, console
 from pipeline.contract.errors import UserError
 
 if TYPE_CHECKING:
-    from pipeline.forecast import Forecast, Range
+    from pipeline.tools.forecast import Forecast, Range
 
 
 def add_forecast_command(app: typer.Typer) -> None:
@@ -38,8 +38,8 @@ def forecast(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Core-hours, disk, memory and hours of a build, from a sample of its input that is really built."""
-    from pipeline import forecast as maker
     from pipeline.config import load_config
+    from pipeline.tools import forecast as maker
 
     loaded = load_config(config, overrides=overrides, inputs=inputs, output=output, stages=stages)
     if output and Path(output).exists() and not Path(output).is_dir():
@@ -92,7 +92,7 @@ def _show(made: "Forecast", config: Path) -> None:
 def show_comparison(out: Path, record: "object") -> None:
     """Print what was forecast beside what came, where a forecast was made for this run."""
     from pipeline.contract.run import RunRecord
-    from pipeline.forecast import compare
+    from pipeline.tools.forecast import compare
 
     assert isinstance(record, RunRecord)
     lines = compare(out, record)

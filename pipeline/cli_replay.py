@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from pipeline.replay import Replayed
+    from pipeline.tools.replay import Replayed
 
 
 def add_replay_command(app: typer.Typer) -> None:
@@ -26,8 +26,8 @@ def replay(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per page.")] = False,
 ) -> None:
     """Try the quarantined pages again, each alone: what happened then, what happens now. Changes nothing."""
-    from pipeline.replay import Limits
-    from pipeline.replay import replay as run_replay
+    from pipeline.tools.replay import Limits
+    from pipeline.tools.replay import replay as run_replay
 
     tried = passed = unreachable = 0
     for page in run_replay(out, step=stage, ids=ids, limit=limit, limits=Limits(seconds=seconds, memory=memory)):

@@ -12,7 +12,7 @@ from rich.table import Table
 from pipeline.cli_console import console
 
 if TYPE_CHECKING:
-    from pipeline.sweep import Sweep
+    from pipeline.tools.sweep import Sweep
 
 _out = console()
 
@@ -38,7 +38,7 @@ def sweep(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """What other limits would keep, in documents and tokens, from the raw values that the run stored."""
-    from pipeline.sweep import sweep as run_sweep
+    from pipeline.tools.sweep import sweep as run_sweep
 
     found = run_sweep(out, grid, examples=examples)
     if as_json:

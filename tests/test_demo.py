@@ -18,7 +18,7 @@ from pipeline.contract.run import RunRecord
 from pipeline.contract.shards import open_shards
 from pipeline.crawler.crawl import crawl
 from pipeline.flow import build
-from pipeline.verify import verify
+from pipeline.tools.verify import verify
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 DEMO = REPOSITORY / "infra/demo"

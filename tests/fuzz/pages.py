@@ -21,7 +21,7 @@ from pipeline.stages.main_text import MainText
 from pipeline.stages.text_repair import TextRepair
 from pipeline.stages.url_filter import UrlFilter
 from pipeline.steps.parts import Chain
-from pipeline.trace import in_domain
+from pipeline.tools.trace import in_domain
 
 MAX_BODY = 1 << 20
 EXTRACT = (LanguageGlance(), MainText(engine="resiliparse"), TextRepair(), LanguageId(keep=None))

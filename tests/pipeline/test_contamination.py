@@ -14,8 +14,8 @@ from pipeline.config import load_config
 from pipeline.contract.contamination import ITEMS, ITEMS_SCHEMA, MATCHES, read_contamination
 from pipeline.contract.errors import InputError
 from pipeline.flow import build
-from pipeline.remove import Takedown, remove
-from pipeline.verify import verify
+from pipeline.tools.remove import Takedown, remove
+from pipeline.tools.verify import verify
 
 LONG = "A miller grinds seven sacks of wheat before noon and twelve more after it, how many sacks?"  # 17 words
 SHORT = "Which grain did the old mill grind first?"  # 8 words

@@ -20,11 +20,11 @@ from pipeline.contract.errors import ConfigError
 from pipeline.contract.run import InputFile, RunRecord
 from pipeline.explore.rerun import rerun
 from pipeline.flow import build
-from pipeline.replay import replay
 from pipeline.report.clusters import find_clusters
 from pipeline.sources.reopen import UnreachableInput, place_of
-from pipeline.sweep import sweep
-from pipeline.verify import Check, verify
+from pipeline.tools.replay import replay
+from pipeline.tools.sweep import sweep
+from pipeline.tools.verify import Check, verify
 
 QUESTION = "A miller grinds seven sacks of wheat before noon and twelve more after it, how many sacks?"
 CONFIG = """

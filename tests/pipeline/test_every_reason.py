@@ -15,8 +15,8 @@ from pipeline import stages
 from pipeline.config import load_config
 from pipeline.contract.run import RunRecord
 from pipeline.flow import build
-from pipeline.remove import Takedown, remove
-from pipeline.verify import verify
+from pipeline.tools.remove import Takedown, remove
+from pipeline.tools.verify import verify
 
 # Needs a model that is trained first: stages/test_quality_classifier.py has documents on both sides of its limit.
 ELSEWHERE = {"quality_classifier.low_score"}

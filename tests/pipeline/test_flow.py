@@ -19,7 +19,7 @@ from pipeline.contract.errors import ConfigError, InputError
 from pipeline.contract.run import RunRecord
 from pipeline.contract.shards import open_shards
 from pipeline.flow import build
-from pipeline.verify import verify
+from pipeline.tools.verify import verify
 
 CONFIG = """
 extract:

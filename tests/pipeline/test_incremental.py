@@ -16,7 +16,7 @@ from pipeline.contract.run import RunRecord
 from pipeline.engine.ledger import Ledger
 from pipeline.flow import build
 from pipeline.steps import s3_dedup
-from pipeline.verify import verify
+from pipeline.tools.verify import verify
 
 CONFIG = """
 dedup: {scope: global}

@@ -14,7 +14,7 @@ from pipeline.flow import build
 from pipeline.stages.gopher_quality import GopherQuality
 from pipeline.stages.language_glance import LanguageGlance
 from pipeline.stages.language_id import LanguageId
-from pipeline.verify import verify
+from pipeline.tools.verify import verify
 
 PATH = Path(__file__).resolve().parents[2] / "configs/pipeline/fineweb2-multilingual.yaml"
 CONFIG = load_config(PATH)

@@ -17,8 +17,8 @@ from pipeline.flow import build
 from pipeline.report.status import run_status
 from pipeline.sources.payload import payload_digest
 from pipeline.steps import s0_copies
-from pipeline.trace import trace_url
-from pipeline.verify import verify
+from pipeline.tools.trace import trace_url
+from pipeline.tools.verify import verify
 
 CONFIG = """
 input: {dump: TEST}

@@ -20,7 +20,7 @@ from pipeline.document import Document
 from pipeline.flow import build, read_commits
 from pipeline.sources.read import read_at
 from pipeline.sources.screen import Screen
-from pipeline.verify import verify
+from pipeline.tools.verify import verify
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FINEWEB = REPOSITORY / "configs/pipeline/fineweb-en.yaml"

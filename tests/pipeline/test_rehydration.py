@@ -12,9 +12,9 @@ from pipeline.contract.errors import ConfigError
 from pipeline.contract.run import RunRecord
 from pipeline.contract.shards import open_shards
 from pipeline.flow import build
-from pipeline.remove import Takedown, remove
-from pipeline.trace import trace_position, trace_url
-from pipeline.verify import verify
+from pipeline.tools.remove import Takedown, remove
+from pipeline.tools.trace import trace_position, trace_url
+from pipeline.tools.verify import verify
 
 CONFIG = """
 extract: [{main_text: {engine: resiliparse}}]

@@ -11,10 +11,10 @@ from pipeline.config import load_config
 from pipeline.contract.run import RunRecord
 from pipeline.engine.ledger import Ledger
 from pipeline.flow import build
-from pipeline.remove import Takedown, remove
 from pipeline.report.status import run_status
-from pipeline.trace import trace_domain, trace_url
-from pipeline.verify import verify
+from pipeline.tools.remove import Takedown, remove
+from pipeline.tools.trace import trace_domain, trace_url
+from pipeline.tools.verify import verify
 
 CONFIG = """
 extract: [{main_text: {engine: resiliparse}}]

@@ -11,7 +11,7 @@ from pipeline.config import load_config
 from pipeline.contract.errors import ConfigError, InputError
 from pipeline.contract.run import RunRecord
 from pipeline.flow import build
-from pipeline.verify import verify
+from pipeline.tools.verify import verify
 
 CONFIG = """
 extract:

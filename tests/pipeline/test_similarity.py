@@ -11,7 +11,7 @@ from dedup_step import families, outcome
 from pipeline.config import load_config
 from pipeline.contract.run import RunRecord
 from pipeline.flow import build
-from pipeline.verify import verify
+from pipeline.tools.verify import verify
 
 CONFIG = """
 dedup: {scope: global, minhash: {verify: {min_jaccard: 0.75}}}

@@ -19,7 +19,7 @@ from warc_pages import Page, article, write_warc
 from pipeline.config import load_config
 from pipeline.contract.run import RunRecord
 from pipeline.flow import build
-from pipeline.verify import verify
+from pipeline.tools.verify import verify
 
 pytestmark = pytest.mark.slow
 

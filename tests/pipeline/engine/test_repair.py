@@ -14,7 +14,7 @@ from pipeline.contract.errors import InputError, TokenmillError
 from pipeline.contract.run import RunRecord
 from pipeline.engine.ledger import Ledger
 from pipeline.flow import build
-from pipeline.verify import verify
+from pipeline.tools.verify import verify
 
 CONFIG = "extract: [{main_text: {engine: resiliparse}}]\ntokenize: {train_tokenizer: {vocabulary_size: 300}}\n"
 PART = "steps/extract/documents/part-00001.parquet"

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.classifier import Recipe, train
 from pipeline.contract.errors import InputError
 from pipeline.stages.quality_classifier import QualityClassifier
+from pipeline.tools.classifier import Recipe, train
 
 GOOD = "theorem proof river evidence because explained measured history therefore observed".split()
 BAD = "buy cheap click casino winner discount offer free bonus subscribe".split()

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import fasttext_training
 from pipeline.stages import _fasttext, _quantized
 from pipeline.stages._quantized import Quantized
 from pipeline.storage.assets import asset_path
+from pipeline.tools import fasttext_training
 
 MODEL = "lid.176.ftz"
 

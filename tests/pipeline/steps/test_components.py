@@ -26,7 +26,7 @@ from pipeline.report.status import run_status
 from pipeline.steps import components
 from pipeline.steps.components import edge_chunks, find_components, node_ranges, pass_name
 from pipeline.steps.context import Context
-from pipeline.verify import verify
+from pipeline.tools.verify import verify
 
 GROUPS = 12
 SMALL = 1 << 17  # 512 rows in a block, 512 edges contracted at once

@@ -15,7 +15,7 @@ from pipeline.sources.record import Gap, Record
 from pipeline.sources.screen import Screen
 from pipeline.steps.reading import Position, Reading
 from pipeline.steps.watched import watched_items
-from pipeline.verify import verify
+from pipeline.tools.verify import verify
 
 CONFIG = """
 extract: [{main_text: {engine: resiliparse}}]

@@ -36,7 +36,7 @@ from pipeline.steps import contamination, s4_tokenize, shards
 from pipeline.steps.parts import to_table
 from pipeline.steps.tables import DROPPED_SCHEMA, dropped_row
 from pipeline.storage.files import write_table
-from pipeline.trace import in_domain
+from pipeline.tools.trace import in_domain
 
 STAGE = "takedown"
 _MOST_SHOWN = 20

@@ -14,7 +14,7 @@ from pipeline.cli import app
 from pipeline.config import load_config
 from pipeline.contract.errors import InputError
 from pipeline.flow import build
-from pipeline.verify import verify
+from pipeline.tools.verify import verify
 
 
 @pytest.fixture(scope="module")

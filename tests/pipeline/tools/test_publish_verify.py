@@ -12,10 +12,10 @@ from pipeline.cli import app
 from pipeline.config import load_config
 from pipeline.contract.errors import InputError, IntegrityError, UserError
 from pipeline.flow import build
-from pipeline.publish import publish
 from pipeline.report.status import run_status
 from pipeline.storage.remote import RemoteSettings
-from pipeline.verify import verify
+from pipeline.tools.publish import publish
+from pipeline.tools.verify import verify
 
 QUESTION = "A miller grinds seven sacks of wheat before noon and twelve more after it, how many sacks?"
 CONFIG = """

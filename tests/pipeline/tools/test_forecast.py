@@ -13,11 +13,11 @@ from warc_pages import Page, article, write_warc
 from pipeline import flow
 from pipeline.cli import app
 from pipeline.config import load_config
-from pipeline.forecast import Range, compare, forecast, ratio_estimate, save, saved
-from pipeline.schedule import schedule
 from pipeline.sources import read_records
 from pipeline.sources.listing import expand
 from pipeline.sources.sampling import take_sample
+from pipeline.tools.forecast import Range, compare, forecast, ratio_estimate, save, saved
+from pipeline.tools.schedule import schedule
 
 CONFIG = """
 extract: [{main_text: {engine: resiliparse}}]

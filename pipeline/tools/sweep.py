@@ -26,7 +26,7 @@ from pipeline.stages import name_of
 from pipeline.stages.language_glance import LanguageGlance
 from pipeline.stages.language_id import LanguageId
 from pipeline.steps import s1_extract, s2_filter, s4_tokenize
-from pipeline.sweep_axes import Axis, LanguageAxis, Row, RuleAxis, Signals, Stages, parse_axis, stages_of
+from pipeline.tools.sweep_axes import Axis, LanguageAxis, Row, RuleAxis, Signals, Stages, parse_axis, stages_of
 
 MEASURED = f"steps/{s2_filter.STEP}/measured"
 MAX_DOCUMENTS = 500_000

@@ -1,6 +1,6 @@
 """The child of `classifier`: trains one fastText model in memory that starts as zeros.
 
-python -m pipeline.fasttext_training LINES MODEL OPTIONS_AS_JSON
+python -m pipeline.tools.fasttext_training LINES MODEL OPTIONS_AS_JSON
 
 With one thread, which is what makes training repeatable, fastText 0.9.2 sets only the first tenth of its input matrix
 (`DenseMatrix::uniform`) and leaves the rest as malloc handed it over: other models on every run, or "Encountered NaN".
@@ -25,7 +25,7 @@ def fit(lines: Path, model: Path, options: Mapping[str, Any]) -> None:
     Raises:
         TokenmillError: fastText failed; the message is its own.
     """
-    command = module_command("pipeline.fasttext_training", str(lines), str(model), json.dumps(dict(options)))
+    command = module_command("pipeline.tools.fasttext_training", str(lines), str(model), json.dumps(dict(options)))
     zeros = environment({"MALLOC_PERTURB_": "255"})
     done = subprocess.run(command, env=zeros, capture_output=True, text=True, check=False)
     if done.returncode != 0:

@@ -12,7 +12,7 @@ from pipeline.cli import app
 from pipeline.config import load_config
 from pipeline.contract.errors import InputError
 from pipeline.flow import build
-from pipeline.replay import Limits, quarantined, replay
+from pipeline.tools.replay import Limits, quarantined, replay
 
 CONFIG = """
 extract: [{poison.Poison: {}}, {main_text: {engine: resiliparse}}]

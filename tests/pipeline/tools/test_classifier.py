@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from pipeline.classifier import POSITIVE, Recipe, evaluate, roc_auc, train
 from pipeline.cli import app
 from pipeline.contract.errors import ConfigError, InputError
+from pipeline.tools.classifier import POSITIVE, Recipe, evaluate, roc_auc, train
 
 SMALL = {"dimensions": 8, "buckets": 2000, "epochs": 20, "learning_rate": 0.5}
 GOOD = "theorem proof river evidence because explained measured history therefore observed".split()

@@ -13,9 +13,9 @@ from pipeline.contract.errors import ConfigError, InputError, IntegrityError
 from pipeline.contract.run import RunRecord
 from pipeline.contract.shards import open_shards
 from pipeline.flow import build
-from pipeline.remove import Takedown, read_urls, remove
-from pipeline.trace import in_domain, trace_domain, trace_position, trace_url
-from pipeline.verify import verify
+from pipeline.tools.remove import Takedown, read_urls, remove
+from pipeline.tools.trace import in_domain, trace_domain, trace_position, trace_url
+from pipeline.tools.verify import verify
 
 
 @pytest.fixture(scope="module")

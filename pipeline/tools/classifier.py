@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.contract.errors import InputError
-from pipeline.fasttext_training import fit
 from pipeline.stages import _fasttext
 from pipeline.storage.files import write_atomic
+from pipeline.tools.fasttext_training import fit
 
 POSITIVE, NEGATIVE = "positive", "negative"
 FALSE_POSITIVE_RATES = (0.01, 0.05, 0.1, 0.2, 0.5)

@@ -23,7 +23,7 @@ from pipeline.contract.run import PUBLISHED, Publication, RunRecord
 from pipeline.engine.ledger import committed_files
 from pipeline.storage.files import copy_in, exists, is_remote, open_read, read_bytes, stat, write_atomic
 from pipeline.storage.remote import RemoteSettings
-from pipeline.verify import expected_files
+from pipeline.tools.verify import expected_files
 
 FOLDERS = ("documents", "dropped", "quarantine", "tokens", contamination.FOLDER)
 LEDGERS = ("steps/*/commits/*.json", "steps/*/tasks.json")

@@ -26,12 +26,12 @@ from pipeline.dedup.plan import plan
 from pipeline.engine.isolation import end_idle
 from pipeline.engine.ledger import Commit, Ledger
 from pipeline.engine.settings import RaySettings
-from pipeline.schedule import schedule, shared_out
 from pipeline.sources.listing import Input, expand
 from pipeline.sources.sampling import Stretch, take_sample
 from pipeline.steps import s0_copies, s3_dedup, s3_line_dedup, s3_substring_dedup
 from pipeline.steps.shards import SHARDS
 from pipeline.tokens.shuffle import plan_shards
+from pipeline.tools.schedule import schedule, shared_out
 
 WARM_UP = 30
 """Records built first and not counted: models are loaded once a worker, not once a sample."""

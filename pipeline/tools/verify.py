@@ -24,7 +24,7 @@ from pipeline.sources.charset import codec_name
 from pipeline.sources.reopen import InputsAgain, UnreachableInput
 from pipeline.steps import index, s3_line_dedup, s3_substring_dedup
 from pipeline.steps.tables import EMPTY_PART
-from pipeline.trace import COPIES
+from pipeline.tools.trace import COPIES
 
 PUBLISHED = ("documents", "dropped", "quarantine", "tokens")
 SAMPLE = 200

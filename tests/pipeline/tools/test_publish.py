@@ -17,10 +17,10 @@ from pipeline.config import load_config
 from pipeline.contract.errors import IntegrityError, UserError
 from pipeline.contract.run import RunRecord
 from pipeline.flow import build
-from pipeline.publish import publish
 from pipeline.storage.files import exists, list_files, read_bytes, write_atomic
 from pipeline.storage.remote import RemoteSettings
-from pipeline.verify import verify
+from pipeline.tools.publish import publish
+from pipeline.tools.verify import verify
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ def test_what_rots_on_the_way_is_found(out, store, monkeypatch):
     publish(out, "s3://runs/e", settings)
     same_size = bytes((out / "tokens/00000.ds").stat().st_size)
     write_atomic("s3://runs/e/tokens/00000.ds", same_size, settings)
-    monkeypatch.setattr("pipeline.publish._send", lambda *_: False)  # as if the store had changed it afterwards
+    monkeypatch.setattr("pipeline.tools.publish._send", lambda *_: False)  # as if the store had changed it afterwards
     with pytest.raises(IntegrityError, match=r"tokens/00000\.ds: sha256"):
         publish(out, "s3://runs/e", settings, check=True)
 

@@ -15,9 +15,9 @@ from pipeline.config import load_config
 from pipeline.contract.errors import ConfigError, InputError
 from pipeline.engine.ledger import Ledger, add_counts
 from pipeline.flow import build
-from pipeline.publish import publish
 from pipeline.storage.remote import RemoteSettings
-from pipeline.sweep import sweep
+from pipeline.tools.publish import publish
+from pipeline.tools.sweep import sweep
 
 CONFIG = """
 input: {format: jsonl}
