@@ -21,7 +21,7 @@ import yaml
 from doc_commands import PAGES, REPOSITORY, Shown, shown_commands
 from typer.main import get_command
 
-from pipeline.cli import app
+from pipeline.cli.main import app
 from pipeline.config import load_config
 from pipeline.contract.errors import ConfigError
 from training.config import load_config as load_training

@@ -22,7 +22,7 @@ def main() -> None:
                   f"  take {Path(place).parent} off PYTHONPATH (stages of your own are found by --stages DIR, which is "
                   "searched last), or rename that folder", file=sys.stderr)  # fmt: skip
             sys.exit(2)
-    from pipeline.cli import main as run
+    from pipeline.cli.main import main as run
 
     run()
 

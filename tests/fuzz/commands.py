@@ -12,7 +12,7 @@ from mutate import as_json, mangle, mangle_tree
 from typer.testing import CliRunner
 from warc_pages import Page, article, write_warc
 
-from pipeline.cli import app
+from pipeline.cli.main import app
 from pipeline.config import load_config
 from pipeline.contract.errors import TokenmillError
 from pipeline.contract.run import RunRecord

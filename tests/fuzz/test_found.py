@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from warc_pages import Page, article, warc_member
 
 from pipeline.begin import remote_settings
-from pipeline.cli import app
+from pipeline.cli.main import app
 from pipeline.config import load_config
 from pipeline.contract.errors import ConfigError, InputError, IntegrityError, UserError
 from pipeline.contract.manifest import read_json, write_json

@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 from warc_pages import Page, article, warc_member, write_warc
 
-from pipeline.cli import app
+from pipeline.cli.main import app
 from pipeline.config import load_config
 from pipeline.contract.errors import ConfigError
 from pipeline.contract.run import InputFile, RunRecord

@@ -12,7 +12,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from typer.testing import CliRunner
 
-from pipeline.cli import app
+from pipeline.cli.main import app
 from pipeline.config import VARIANTS, PipelineConfig
 from pipeline.contract.config import build, hints, key_of, resolved
 from pipeline.contract.errors import ConfigError

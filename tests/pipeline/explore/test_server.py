@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import pytest
 from typer.testing import CliRunner
 
-from pipeline.cli import app
+from pipeline.cli.main import app
 from pipeline.contract.errors import InputError, UserError
 from pipeline.explore import server as explorer
 from pipeline.explore.access import is_loopback

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 from warc_pages import Page, article, write_warc
 
-from pipeline.cli import app
+from pipeline.cli.main import app
 from pipeline.config import load_config
 from pipeline.contract.errors import InputError
 from pipeline.dedup.config import DedupConfig, MinHashConfig

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from pipeline.cli import app
+from pipeline.cli.main import app
 from pipeline.contract.errors import ConfigError, InputError
 from pipeline.tools.classifier import POSITIVE, Recipe, evaluate, roc_auc, train
 

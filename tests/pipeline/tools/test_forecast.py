@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from warc_pages import Page, article, write_warc
 
 from pipeline import flow
-from pipeline.cli import app
+from pipeline.cli.main import app
 from pipeline.config import load_config
 from pipeline.sources import read_records
 from pipeline.sources.listing import expand

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 from warc_pages import Page, article, warc_member
 
-from pipeline.cli import app
+from pipeline.cli.main import app
 from pipeline.config import load_config
 from pipeline.contract.errors import InputError
 from pipeline.flow import build

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 from warc_pages import Page, article, write_warc
 
-from pipeline.cli import app
+from pipeline.cli.main import app
 from pipeline.config import load_config
 from pipeline.contract.errors import ConfigError, InputError, IntegrityError
 from pipeline.contract.run import RunRecord

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from pipeline.cli_console import console
+from pipeline.cli.console import console
 from pipeline.contract.errors import UserError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from pipeline.cli_console import console
+from pipeline.cli.console import console
 
 if TYPE_CHECKING:
     from pipeline.tools.sweep import Sweep

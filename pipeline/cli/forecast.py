@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from pipeline.cli_console import Stages, console
+from pipeline.cli.console import Stages, console
 from pipeline.contract.errors import UserError
 
 if TYPE_CHECKING:

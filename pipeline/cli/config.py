@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, get_args
 
 import typer
 
-from pipeline.cli_console import Stages
+from pipeline.cli.console import Stages
 from pipeline.contract.config import resolved
 from pipeline.contract.errors import UserError
 from pipeline.contract.schema import json_schema

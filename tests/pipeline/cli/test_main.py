@@ -9,9 +9,9 @@ import pytest
 from typer.main import get_command
 from warc_pages import Page, article, write_warc
 
-from pipeline.cli import app
+from pipeline.cli.main import app
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[3]
 
 
 def tokenmill(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -93,7 +93,7 @@ def test_the_schema_is_json(kind):
 
 
 def test_data_commands_start_without_torch_and_training_without_ray():
-    code = "import sys, pipeline.cli, pipeline.flow; sys.exit('torch' in sys.modules or 'ray' in sys.modules)"
+    code = "import sys, pipeline.cli.main, pipeline.flow; sys.exit('torch' in sys.modules or 'ray' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY).returncode == 0
     code = "import sys, training.pretrain; sys.exit('ray' in sys.modules or 'trafilatura' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY).returncode == 0

@@ -111,7 +111,7 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as one JSON object.")] = False,
 ) -> None:
     """Measure a model: bits per byte, and benchmarks through lm-evaluation-harness."""
-    from pipeline.cli_console import console
+    from pipeline.cli.console import console
     from training.evaluate import EvalConfig, run_eval
 
     fields = {

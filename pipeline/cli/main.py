@@ -15,16 +15,16 @@ import typer
 from rich.table import Table
 
 from pipeline import __version__
-from pipeline.cli_classifier import add_classifier_commands
-from pipeline.cli_config import config_app
-from pipeline.cli_console import Stages, console
-from pipeline.cli_dedup import add_dedup_commands
-from pipeline.cli_explore import add_explore_command
-from pipeline.cli_forecast import add_forecast_command, show_comparison
-from pipeline.cli_replay import add_replay_command
-from pipeline.cli_sweep import add_sweep_command
-from pipeline.cli_tools import add_tool_commands
-from pipeline.cli_training import add_training_commands
+from pipeline.cli.classifier import add_classifier_commands
+from pipeline.cli.config import config_app
+from pipeline.cli.console import Stages, console
+from pipeline.cli.dedup import add_dedup_commands
+from pipeline.cli.explore import add_explore_command
+from pipeline.cli.forecast import add_forecast_command, show_comparison
+from pipeline.cli.replay import add_replay_command
+from pipeline.cli.sweep import add_sweep_command
+from pipeline.cli.tools import add_tool_commands
+from pipeline.cli.training import add_training_commands
 from pipeline.contract.errors import StageError, Stopped, TokenmillError, UserError
 
 app = typer.Typer(
@@ -295,6 +295,3 @@ add_dedup_commands(app)
 add_classifier_commands(app)
 add_tool_commands(app)
 add_training_commands(app)
-
-if __name__ == "__main__":
-    main()

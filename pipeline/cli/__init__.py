@@ -1,0 +1,1 @@
+"""The command line: `main` is `tokenmill`; a module for each group of commands, thin over what does the work."""

@@ -1,0 +1,5 @@
+"""`python -m pipeline.cli`: the command without its launcher."""
+
+from pipeline.cli.main import main
+
+main()
