@@ -16,9 +16,9 @@ from pipeline.contract.config import build, differences, fingerprint
 from pipeline.contract.errors import ConfigError
 from pipeline.contract.manifest import sha256_file
 from pipeline.contract.run import InputFile, RunRecord
-from pipeline.languages import language_warnings
 from pipeline.sources.listing import Input
-from pipeline.stages._own import code_changes, own_names, sources
+from pipeline.stages.support.language_warnings import language_warnings
+from pipeline.stages.support.user_stages import code_changes, own_names, sources
 from pipeline.storage.files import is_remote
 from pipeline.storage.remote import RemoteSettings
 
@@ -90,7 +90,7 @@ def _identify(config: PipelineConfig, inputs: Sequence[Input], known: Sequence[I
         version=pipeline.__version__, versions=_versions(), config=_without_secrets(tree),
         fingerprint=fingerprint(identity), seed=config.seed, inputs=tuple(found),
         files=files, places=places, sources=own, state="running", started=now(),
-        warnings=tuple(language_warnings(config)),
+        warnings=tuple(language_warnings(config.extract, config.filter)),
     )  # fmt: skip
 
 

@@ -21,8 +21,8 @@ from pipeline.engine.settings import RunSettings
 from pipeline.sources.listing import CrawlListing
 from pipeline.sources.rows import Columns
 from pipeline.sources.screen import Screen
-from pipeline.stages._own import StageNotFound, add_stages_path
 from pipeline.stages.payload_digest import PayloadDigest, refuse_misplaced
+from pipeline.stages.support.user_stages import StageNotFound, add_stages_path
 from pipeline.tokens.rehydrate import Rehydrate
 from pipeline.tokens.train import Split
 

@@ -20,7 +20,7 @@ from pipeline.contract.config import differences
 from pipeline.contract.errors import ConfigError, InputError, IntegrityError
 from pipeline.contract.run import RunRecord
 from pipeline.engine.ledger import Commit, FileEntry, Ledger
-from pipeline.stages._own import own_names
+from pipeline.stages.support.user_stages import own_names
 from pipeline.steps import s0_copies, s1_extract, s2_filter, s3_dedup, s3_line_dedup, s3_substring_dedup
 
 SECTIONS: dict[str, tuple[str, ...]] = {

@@ -212,8 +212,8 @@ def _scalar(hint: Any, value: Any, where: str, path: str) -> Any:
     if hint is str:
         if isinstance(value, str):
             return value
-        hint = "quote it: YAML reads a bare no, yes, on or off as true/false" if isinstance(value, bool) else None
-        raise _wrong("text", value, where, path, hint)
+        advice = "quote it: YAML reads a bare no, yes, on or off as true/false" if isinstance(value, bool) else None
+        raise _wrong("text", value, where, path, advice)
     known = ["bool", "int", "float", "str", "Literal", "tuple[...]", "Mapping[...]", "a dataclass", "... | None"]
     problem = f"its class says {getattr(hint, '__name__', hint)}, which no config can hold"
     raise ConfigError(_place(where, path), problem, known=known)

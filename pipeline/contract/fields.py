@@ -46,9 +46,9 @@ def _refuse(hint: Any, value: Any, path: str) -> NoReturn:
             if not _test(part)(item):
                 _refuse(part, item, place)
     known = [arg for kind in kinds if get_origin(kind) is Literal for arg in get_args(kind)]
-    hint = nearest(value, map(str, known)) if isinstance(value, str) else None
+    advice = nearest(value, map(str, known)) if isinstance(value, str) else None
     problem = f"{path}: must be {_expected(hint)}, got {reprlib.repr(value)} ({type(value).__name__})"
-    raise ValueError(f"{problem}; {hint}" if hint else problem)
+    raise ValueError(f"{problem}; {advice}" if advice else problem)
 
 
 def _parts(kind: Any, value: Any, path: str) -> Iterator[tuple[Any, Any, str]]:

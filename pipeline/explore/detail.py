@@ -14,7 +14,7 @@ from pipeline.explore.rerun import Rerun, rerun, shipped_stage
 from pipeline.explore.scan import read_row
 from pipeline.explore.texts import dropped_text, measured
 from pipeline.explore.tokens import Tokens, tokens_of
-from pipeline.limits import Rule, limit_of
+from pipeline.stages.support.limits import Rule, limit_of
 
 SHOWN_TEXT = 100_000
 """Characters of a text on the page."""

@@ -1,7 +1,7 @@
 """The stages: one file, one class, one YAML key, one test, one prefix in the report.
 
 The folder is the registry: `gopher_quality.py` holds `GopherQuality`, written `gopher_quality:` in a config. A name
-with a dot (`mypackage.mymodule.MyStage`) imports a class of your own; see `_own.py` and docs/stages.md.
+with a dot (`mypackage.mymodule.MyStage`) imports a class of your own; see `support/user_stages.py` and docs/stages.md.
 """
 
 import importlib
@@ -17,7 +17,7 @@ __all__ = ["labels", "load", "name_of", "names"]
 
 def names() -> list[str]:
     """Every stage shipped here, sorted."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.ispkg)
 
 
 def load(name: str) -> type:
@@ -28,7 +28,7 @@ def load(name: str) -> type:
         ConfigError: a stage of the user's own cannot be imported, or is none.
     """
     if "." in name:
-        from pipeline.stages._own import load_own
+        from pipeline.stages.support.user_stages import load_own
 
         return load_own(name)
     if name not in names():

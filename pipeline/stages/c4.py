@@ -11,7 +11,7 @@ import numpy as np
 
 from pipeline.contract.fields import check_fields
 from pipeline.document import Document, Drop
-from pipeline.limits import (
+from pipeline.stages.support.limits import (
     Languages,
     Rule,
     check_languages,

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from pipeline.contract.contamination import Overlap
 from pipeline.contract.fields import check_fields
 from pipeline.document import Document, Drop
-from pipeline.stages._benchmarks import U64, BenchmarkIndex, Grams, covered, load_index, read_items, runs
+from pipeline.stages.support.benchmark_index import U64, BenchmarkIndex, Grams, covered, load_index, read_items, runs
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

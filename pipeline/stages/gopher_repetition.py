@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from pipeline.contract.fields import check_fields
 from pipeline.document import Document, Drop
-from pipeline.limits import (
+from pipeline.stages.support.limits import (
     Languages,
     Rule,
     check_languages,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from pipeline.contract.fields import check_fields
 from pipeline.document import Document, Drop
-from pipeline.stages import _fasttext
+from pipeline.stages.support import fasttext_models
 
 UNSEEN = ("script", "style", "svg", "noscript", "template", "select")
 """Elements whose content nobody reads."""
@@ -35,17 +35,17 @@ class LanguageGlance:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        _fasttext.check_limits(self.keep, self.min_score, self.max_chars)
+        fasttext_models.check_limits(self.keep, self.min_score, self.max_chars)
 
     def prepare(self) -> None:
         """Load the model, so that a missing one or an unknown language is said before the run starts."""
-        _fasttext.check_languages(self.keep or (), self.model, "language_glance.keep")
+        fasttext_models.check_languages(self.keep or (), self.model, "language_glance.keep")
         _visible(b"")
 
     def __call__(self, doc: Document) -> Document | Drop:
         if self.keep is None or not doc.html:
             return doc
-        _fasttext.check_languages(self.keep, self.model, "language_glance.keep")
+        fasttext_models.check_languages(self.keep, self.model, "language_glance.keep")
         text = _visible(doc.html_bytes)
         language, score = self._identify(_sample(text, self.max_chars))
         if score <= self.min_score and self.max_chars is not None and len(text) > self.max_chars:
@@ -55,11 +55,11 @@ class LanguageGlance:
         return doc
 
     def _identify(self, text: str) -> tuple[str, float]:
-        return _fasttext.identify(text, model=self.model, max_chars=None)
+        return fasttext_models.identify(text, model=self.model, max_chars=None)
 
 
 def _sample(text: str, max_chars: int | None) -> str:
-    sample = text if max_chars is None else _fasttext.sample(text, max_chars)
+    sample = text if max_chars is None else fasttext_models.sample(text, max_chars)
     return html.unescape(sample) if "&" in sample else sample
 
 

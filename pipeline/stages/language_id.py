@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pipeline.contract.fields import check_fields
 from pipeline.document import Document, Drop
-from pipeline.stages import _fasttext
+from pipeline.stages.support import fasttext_models
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,7 +33,7 @@ class LanguageId:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        _fasttext.check_limits(self.keep, self.min_score, self.max_chars)
+        fasttext_models.check_limits(self.keep, self.min_score, self.max_chars)
         for language, score in self.min_scores.items():
             if not 0 <= score <= 1:
                 raise ValueError(f"min_scores: must be between 0 and 1, got {score} for '{language}'")
@@ -42,13 +42,13 @@ class LanguageId:
 
     def prepare(self) -> None:
         """Load the model, so that a missing one or an unknown language is said before the run starts."""
-        _fasttext.check_languages(self.keep or (), self.model, "language_id.keep")
-        _fasttext.check_languages(self.min_scores, self.model, "language_id.min_scores")
+        fasttext_models.check_languages(self.keep or (), self.model, "language_id.keep")
+        fasttext_models.check_languages(self.min_scores, self.model, "language_id.min_scores")
 
     def __call__(self, doc: Document) -> Document | Drop:
-        _fasttext.check_languages(self.keep or (), self.model, "language_id.keep")
-        _fasttext.check_languages(self.min_scores, self.model, "language_id.min_scores")
-        language, score = _fasttext.identify(doc.text, model=self.model, max_chars=self.max_chars)
+        fasttext_models.check_languages(self.keep or (), self.model, "language_id.keep")
+        fasttext_models.check_languages(self.min_scores, self.model, "language_id.min_scores")
+        language, score = fasttext_models.identify(doc.text, model=self.model, max_chars=self.max_chars)
         return self.verdict(language, score) or doc.but(language=language, language_score=score)
 
     def verdict(self, language: str, score: float) -> Drop | None:

@@ -9,7 +9,7 @@ from pipeline.contract.fields import check_fields
 from pipeline.document import Document, Drop
 
 if TYPE_CHECKING:
-    from pipeline.stages._fast_text import FastText
+    from pipeline.stages.support.fast_extraction import FastText
 
 REPEAT_CHARS = 100
 """A shorter line may repeat as often as it likes; trafilatura's own limit (MIN_DUPLCHECK_SIZE)."""
@@ -115,14 +115,14 @@ class MainText:
             return _resiliparse(page, comments=self.comments)
         # Each engine's module compiles expressions of its own: it is loaded where it is used.
         if self.engine == "adaptive":
-            from pipeline.stages import _fast_text
+            from pipeline.stages.support import fast_extraction
 
-            fast = _fast_text.read(page)
+            fast = fast_extraction.read(page)
             if self.trust.accepts(fast):
                 return fast.text
-        from pipeline.stages import _trafilatura
+        from pipeline.stages.support import fast_trafilatura
 
-        return _trafilatura.extract(page, focus=self.favor, comments=self.comments, tables=self.tables) or ""
+        return fast_trafilatura.extract(page, focus=self.favor, comments=self.comments, tables=self.tables) or ""
 
 
 def _resiliparse(page: str, *, comments: bool) -> str:

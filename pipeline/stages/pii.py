@@ -8,8 +8,8 @@ from typing import Literal
 
 from pipeline.contract.fields import check_fields
 from pipeline.document import Document
-from pipeline.stages._pii_recognizers import PRESIDIO_REGIONS, Span, is_public, known_regions, recognize
-from pipeline.stages._pii_windows import PII_TYPES, PiiType, is_plausible, windows
+from pipeline.stages.support.pii_recognizers import PRESIDIO_REGIONS, Span, is_public, known_regions, recognize
+from pipeline.stages.support.pii_windows import PII_TYPES, PiiType, is_plausible, windows
 
 PLACEHOLDERS: dict[PiiType, str] = {
     "EMAIL_ADDRESS": "email@example.com",

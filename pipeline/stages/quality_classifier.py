@@ -7,8 +7,8 @@ from typing import ClassVar
 
 from pipeline.contract.fields import check_fields
 from pipeline.document import Document, Drop
-from pipeline.limits import Languages, Rule, check_languages, decide, first_broken
-from pipeline.stages import _fasttext
+from pipeline.stages.support import fasttext_models
+from pipeline.stages.support.limits import Languages, Rule, check_languages, decide, first_broken
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,11 +41,11 @@ class QualityClassifier:
 
     def prepare(self) -> None:
         """Load the model, so that a missing one or an unknown label is said before the run starts."""
-        _fasttext.check_label(self.label, self.model, "quality_classifier.label")
+        fasttext_models.check_label(self.label, self.model, "quality_classifier.label")
 
     def measure(self, doc: Document) -> Document:
         """The document with its score, 0 to 1; 0 where there is no text."""
-        score = _fasttext.probability(doc.text, self.label, model=self.model)
+        score = fasttext_models.probability(doc.text, self.label, model=self.model)
         return doc.with_signals("quality_classifier", {"score": score})
 
     def judge(self, values: Mapping[str, float], language: str = "") -> Drop | None:

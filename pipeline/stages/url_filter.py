@@ -7,8 +7,8 @@ from typing import ClassVar
 
 from pipeline.contract.fields import check_fields
 from pipeline.document import Document, Drop
-from pipeline.stages import _blocklist
-from pipeline.stages._blocklist import NameSet
+from pipeline.stages.support import name_sets
+from pipeline.stages.support.name_sets import NameSet
 from pipeline.text.urls import parent_domains, path_prefixes, split_url, url_words
 
 _INVISIBLE = str.maketrans("", "", "\t\r\n\0")
@@ -89,16 +89,16 @@ class UrlFilter:
 
 @functools.cache
 def _domains(shipped: bool, files: tuple[str, ...]) -> tuple[NameSet, ...]:
-    sets = [_blocklist.shipped("domains", str.lower)] if shipped else []
-    own = [split_url(entry.lower())[0] for file in files for entry in _blocklist.own(file)]
-    return (*sets, _blocklist.name_set(own)) if own else tuple(sets)
+    sets = [name_sets.shipped("domains", str.lower)] if shipped else []
+    own = [split_url(entry.lower())[0] for file in files for entry in name_sets.own(file)]
+    return (*sets, name_sets.name_set(own)) if own else tuple(sets)
 
 
 @functools.cache
 def _urls(shipped: bool, files: tuple[str, ...]) -> tuple[NameSet, ...]:
-    sets = [_blocklist.shipped("urls", _address)] if shipped else []
-    own = [_address(entry) for file in files for entry in _blocklist.own(file)]
-    return (*sets, _blocklist.name_set(own)) if own else tuple(sets)
+    sets = [name_sets.shipped("urls", _address)] if shipped else []
+    own = [_address(entry) for file in files for entry in name_sets.own(file)]
+    return (*sets, name_sets.name_set(own)) if own else tuple(sets)
 
 
 def _address(entry: str) -> str:
@@ -108,7 +108,7 @@ def _address(entry: str) -> str:
 
 
 def _in_any(sets: tuple[NameSet, ...], name: str) -> bool:
-    wanted = _blocklist.hash_of(name)
+    wanted = name_sets.hash_of(name)
     for names in sets:  # noqa: SIM110 - a generator would cost as much as the look-up
         if names.has(wanted):
             return True
@@ -118,8 +118,8 @@ def _in_any(sets: tuple[NameSet, ...], name: str) -> bool:
 @functools.cache
 def _words(name: str, shipped: bool, files: tuple[str, ...]) -> frozenset[str]:
     entries = [
-        *(_blocklist.shipped_words(name) if shipped else ()),
-        *(e for file in files for e in _blocklist.own(file)),
+        *(name_sets.shipped_words(name) if shipped else ()),
+        *(e for file in files for e in name_sets.own(file)),
     ]
     return frozenset(word for word in ("".join(url_words(entry.lower())) for entry in entries) if word)
 

@@ -22,7 +22,7 @@ from pipeline.document import Document, Drop, Stage, prepare
 from pipeline.engine.isolation import Begin, Blame
 from pipeline.engine.ledger import Commit, FileEntry, Ledger
 from pipeline.stages import labels
-from pipeline.stages._own import changed_code
+from pipeline.stages.support.user_stages import changed_code
 from pipeline.steps import columns
 from pipeline.steps.context import StageWork
 from pipeline.steps.failures import Failure, as_note, counted, refuse_broken, stage_trace

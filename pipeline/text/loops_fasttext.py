@@ -1,4 +1,4 @@
-"""Loops of a fastText classifier; called through `pipeline/stages/_quantized.py`, which says what the arrays hold."""
+"""Loops of a fastText classifier; `stages/support/quantized_fasttext.py` calls them and says what the arrays hold."""
 
 import math
 

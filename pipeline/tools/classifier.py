@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.contract.errors import InputError
-from pipeline.stages import _fasttext
+from pipeline.stages.support import fasttext_models
 from pipeline.storage.files import write_atomic
 from pipeline.tools.fasttext_training import fit
 
@@ -133,7 +133,7 @@ def evaluate(model: str, positives: Iterable[str], negatives: Iterable[str], *, 
     Raises:
         InputError: a set has no text, or `model` is no fastText model with that label.
     """
-    good, bad = (np.array([_fasttext.probability(text, label, model=model) for text in texts])
+    good, bad = (np.array([fasttext_models.probability(text, label, model=model) for text in texts])
                  for texts in (positives, negatives))  # fmt: skip
     _refuse_empty({POSITIVE: len(good), NEGATIVE: len(bad)}, {})
     limits = [float(np.quantile(bad, 1 - rate, method="higher")) for rate in FALSE_POSITIVE_RATES]
@@ -168,7 +168,7 @@ def _distinct(texts: Iterable[str]) -> tuple[dict[bytes, str], int]:
     found: dict[bytes, str] = {}
     repeated = 0
     for text in texts:
-        line = _fasttext.one_line(text)
+        line = fasttext_models.one_line(text)
         digest = hashlib.blake2b(line.encode(), digest_size=16).digest()
         repeated += digest in found
         if line:

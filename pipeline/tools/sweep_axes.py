@@ -17,9 +17,9 @@ from pipeline.contract.keys import apply_overrides, item_of, split_assignment
 from pipeline.contract.run import RunRecord
 from pipeline.contract.yaml_text import parse_yaml
 from pipeline.document import QualityStage
-from pipeline.limits import limit_of
 from pipeline.stages import name_of
 from pipeline.stages.language_id import LanguageId
+from pipeline.stages.support.limits import limit_of
 
 _EXAMPLE = "example: --set filter.gopher_quality.min_words=30,50,80"
 _LANGUAGE = name_of(LanguageId)

@@ -36,8 +36,8 @@ from pipeline.document import Document
 from pipeline.sources import read_records
 from pipeline.sources.record import Record
 from pipeline.sources.screen import Screen
-from pipeline.stages import _fast_text
 from pipeline.stages.main_text import MainText, Trust
+from pipeline.stages.support import fast_extraction
 
 SHARED = Path(os.environ.get("TOKENMILL_SHARED", Path(__file__).resolve().parents[3] / "shared" / "data"))
 DIRECT = "trafilatura, called directly"
@@ -117,7 +117,7 @@ def compare(folder: Path, rounds: int) -> dict[str, dict[str, float]]:
         }
         for engine in ENGINES
     }
-    doubted = sum(not Trust().accepts(_fast_text.read(page.html)) for page in pages)
+    doubted = sum(not Trust().accepts(fast_extraction.read(page.html)) for page in pages)
     rows["adaptive"]["fallback_share"] = doubted / len(pages)
     return rows
 
@@ -152,7 +152,7 @@ def map_pages(folder: Path) -> Iterator[Page]:
     gold, pages = read_pages(folder)
     slow = extractor("trafilatura")
     for page in pages:
-        fast, row = _fast_text.read(page.html), gold[page.url]
+        fast, row = fast_extraction.read(page.html), gold[page.url]
         names = ("kept_size", "main_size", "median_line", "longest_short_run", "repeated_lines")
         crude = fast.crude_size()
         signals = SimpleNamespace(**{name: getattr(fast, name) for name in names}, crude_size=lambda crude=crude: crude)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from pipeline.stages import _fasttext
+from pipeline.stages.support import fasttext_models
 
 SHARED = Path(os.environ.get("TOKENMILL_SHARED", Path(__file__).resolve().parents[3] / "shared" / "data"))
 
@@ -30,8 +30,8 @@ def main() -> None:
     answers: dict[str, list[tuple[str, float]]] = defaultdict(list)
     for line in arguments.file.read_text("utf-8").splitlines():
         row = json.loads(line)
-        answers[row["lang"]].append(_fasttext.identify(row["text"], model=arguments.model, max_chars=3000))
-    known = {language for language in answers if language in _fasttext._languages(arguments.model)}
+        answers[row["lang"]].append(fasttext_models.identify(row["text"], model=arguments.model, max_chars=3000))
+    known = {language for language in answers if language in fasttext_models._languages(arguments.model)}
 
     def right(language: str, least: float = 0.0) -> float:
         found = answers[language]

@@ -19,9 +19,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from pipeline.stages import _pii_recognizers as recognizers
-from pipeline.stages._pii_windows import PII_TYPES
 from pipeline.stages.pii import Pii
+from pipeline.stages.support import pii_recognizers as recognizers
+from pipeline.stages.support.pii_windows import PII_TYPES
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 Found = list[tuple[str, int, int]]

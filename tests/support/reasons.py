@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pipeline
 from pipeline import stages
-from pipeline.limits import Rule
+from pipeline.stages.support.limits import Rule
 from pipeline.steps import removal, s3_line_dedup, s3_substring_dedup, texts
 
 PACKAGE = Path(pipeline.__file__).parent
-STAGE_OF = {"sources/screen.py": "screen", "remove.py": "takedown", "steps/s4_tokenize.py": "rehydrate",
+STAGE_OF = {"sources/screen.py": "screen", "tools/remove.py": "takedown", "steps/s4_tokenize.py": "rehydrate",
             "stages/datatrove.py": "datatrove.RegexFilter"}  # fmt: skip
 """Who drops outside `stages/`, where a file's name is its stage's; and the block that the pages are made for."""
-COMPUTED = {"limits.py", "stages/datatrove.py", "steps/texts.py"}
+COMPUTED = {"stages/support/limits.py", "stages/datatrove.py", "steps/texts.py"}
 """Where a reason is no literal: it is a Rule's, what datatrove's block says, or a constant of several steps."""
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from pipeline.document import Drop
-from pipeline.stages._benchmarks import read_items, runs
 from pipeline.stages.decontaminate import Decontaminate, Overlap
+from pipeline.stages.support.benchmark_index import read_items, runs
 
 LONG = "a miller grinds seven sacks of wheat before noon and twelve more after it how many sacks"  # 17 words
 SHORT = "which grain did the old mill grind first"  # 8 words

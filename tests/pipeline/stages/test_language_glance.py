@@ -9,10 +9,11 @@ from fastwarc.warc import ArchiveIterator, WarcRecordType
 
 from pipeline.contract.errors import InputError
 from pipeline.document import Document, Drop
-from pipeline.stages import _fasttext, language_glance
+from pipeline.stages import language_glance
 from pipeline.stages.language_glance import LanguageGlance
 from pipeline.stages.language_id import LanguageId
 from pipeline.stages.main_text import MainText
+from pipeline.stages.support import fasttext_models
 
 MakeDoc = Callable[..., Document]
 GERMAN = "Die Mühle am Fluss mahlt seit zweihundert Jahren das Korn von drei Dörfern, und sie tut es noch immer."
@@ -37,7 +38,7 @@ def test_the_language_asked_for_and_doubtful_pages_go_on_untouched(text: str, ma
 
 def test_a_page_is_dropped_above_the_limit_and_not_at_it(make_doc: MakeDoc) -> None:
     doc = make_doc(html=page(GERMAN))
-    _, score = _fasttext.identify(GERMAN, model="lid.176.ftz", max_chars=1000)
+    _, score = fasttext_models.identify(GERMAN, model="lid.176.ftz", max_chars=1000)
     assert LanguageGlance(min_score=score)(doc) is doc
     below = score - 1e-9
     assert LanguageGlance(min_score=below)(doc) == Drop("language_not_kept", value=score, limit=below, detail="de")
@@ -94,7 +95,7 @@ def test_a_longer_look_is_taken_where_there_is_more_and_the_model_is_unsure(
         seen.append(len(text))
         return "de", 0.5
 
-    monkeypatch.setattr(_fasttext, "identify", unsure)
+    monkeypatch.setattr(fasttext_models, "identify", unsure)
     doc = make_doc(html="x" * size)
     assert LanguageGlance()(doc) is doc
     assert len(seen) == looks

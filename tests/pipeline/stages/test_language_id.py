@@ -9,8 +9,8 @@ import pytest
 
 from pipeline.contract.errors import InputError, MissingAssetError
 from pipeline.document import Document, Drop
-from pipeline.stages import _fasttext
 from pipeline.stages.language_id import LanguageId
+from pipeline.stages.support import fasttext_models
 
 MakeDoc = Callable[..., Document]
 ENGLISH = "The mill at the river has ground the grain of three villages for two hundred years.\nIt still does."
@@ -38,7 +38,7 @@ def test_a_language_not_kept_is_dropped_by_name(text: str, language: str, make_d
 
 
 def test_a_score_at_the_limit_is_kept_and_one_below_it_is_not(make_doc: MakeDoc) -> None:
-    _, score = _fasttext.identify(ENGLISH, model="lid.176.ftz", max_chars=3000)
+    _, score = fasttext_models.identify(ENGLISH, model="lid.176.ftz", max_chars=3000)
     assert 0 < score < 1
     assert isinstance(LanguageId(min_score=score)(make_doc(ENGLISH)), Document)
     above = score + 1e-9
@@ -46,7 +46,7 @@ def test_a_score_at_the_limit_is_kept_and_one_below_it_is_not(make_doc: MakeDoc)
 
 
 def test_single_languages_may_have_limits_of_their_own(make_doc: MakeDoc) -> None:
-    _, score = _fasttext.identify(GERMAN, model="lid.176.ftz", max_chars=3000)
+    _, score = fasttext_models.identify(GERMAN, model="lid.176.ftz", max_chars=3000)
     stage = LanguageId(keep=("en", "de"), min_score=0.1, min_scores={"de": score + 1e-9})
     assert isinstance(stage(make_doc(ENGLISH)), Document)
     assert stage(make_doc(GERMAN)) == Drop("low_score", value=score, limit=score + 1e-9, detail="de")
@@ -100,16 +100,16 @@ def test_models_that_cannot_be_loaded(make_doc: MakeDoc, tmp_path: Path, monkeyp
 
 
 def test_loading_the_model_says_nothing(capfd: pytest.CaptureFixture[str]) -> None:
-    _fasttext._load.cache_clear()
-    _fasttext.identify(ENGLISH, model="lid.176.ftz", max_chars=None)
+    fasttext_models._load.cache_clear()
+    fasttext_models.identify(ENGLISH, model="lid.176.ftz", max_chars=None)
     assert capfd.readouterr() == ("", "")
 
 
 def test_a_sample_takes_pieces_from_the_whole_text() -> None:
     text = "".join(f"{number:04d}" for number in range(1000))
-    assert _fasttext.sample(text, 48) == "00000001 99020002 03990400 80599060 79807990 09980999"
-    assert _fasttext.sample("short\n text ", 48) == "short text"
-    assert _fasttext.sample("a" * 48, 48) == "a" * 48
+    assert fasttext_models.sample(text, 48) == "00000001 99020002 03990400 80599060 79807990 09980999"
+    assert fasttext_models.sample("short\n text ", 48) == "short text"
+    assert fasttext_models.sample("a" * 48, 48) == "a" * 48
 
 
 def test_accuracy_on_real_paragraphs(shared_data: Path) -> None:
@@ -117,10 +117,10 @@ def test_accuracy_on_real_paragraphs(shared_data: Path) -> None:
     right: dict[str, list[bool]] = defaultdict(list)
     for line in (shared_data / "text" / "langid.jsonl").read_text("utf-8").splitlines()[::3]:
         row = json.loads(line)
-        language, _ = _fasttext.identify(row["text"], model="lid.176.ftz", max_chars=3000)
+        language, _ = fasttext_models.identify(row["text"], model="lid.176.ftz", max_chars=3000)
         right[row["lang"]].append(language == row["lang"])
     accuracy = {language: sum(found) / len(found) for language, found in right.items()}
     for language in ("en", "de", "fr", "es", "ru", "ja", "ar", "hi", "ko", "pl"):
         assert accuracy[language] >= 0.9, language
-    known = [found for language, found in right.items() if language in _fasttext._languages("lid.176.ftz")]
+    known = [found for language, found in right.items() if language in fasttext_models._languages("lid.176.ftz")]
     assert sum(map(sum, known)) / sum(map(len, known)) > 0.91

@@ -10,8 +10,8 @@ import pytest
 from fastwarc.warc import ArchiveIterator, WarcRecordType
 
 from pipeline.document import Document, Drop
-from pipeline.stages import _fast_text
 from pipeline.stages.main_text import MainText, Trust
+from pipeline.stages.support import fast_extraction
 
 MakeDoc = Callable[..., Document]
 PROSE = "The mill at the river has ground the grain of three villages for two hundred years, and it still does."
@@ -132,9 +132,11 @@ def test_the_text_can_be_written_whatever_the_page_holds(engine: str, make_doc: 
     assert "😀 \ufffd end" in kept.text
 
 
-def fast(*sizes: int, main: int | None = None, crude: int | None = None, repeat: bool = False) -> _fast_text.FastText:
-    found = tuple(_fast_text.Line("x" if repeat else f"line {at}", size, 0.0) for at, size in enumerate(sizes))
-    return _fast_text.FastText(found, main or sum(sizes), lambda: crude or sum(sizes))
+def fast(
+    *sizes: int, main: int | None = None, crude: int | None = None, repeat: bool = False
+) -> fast_extraction.FastText:
+    found = tuple(fast_extraction.Line("x" if repeat else f"line {at}", size, 0.0) for at, size in enumerate(sizes))
+    return fast_extraction.FastText(found, main or sum(sizes), lambda: crude or sum(sizes))
 
 
 @pytest.mark.parametrize(
@@ -149,7 +151,9 @@ def fast(*sizes: int, main: int | None = None, crude: int | None = None, repeat:
     ],
     ids=["size", "median_line", "short_run", "repeated_lines", "share_of_main", "share_of_page"],
 )
-def test_trust_on_both_sides_of_each_limit(trusted: _fast_text.FastText, doubted: _fast_text.FastText) -> None:
+def test_trust_on_both_sides_of_each_limit(
+    trusted: fast_extraction.FastText, doubted: fast_extraction.FastText
+) -> None:
     assert Trust().accepts(trusted)
     assert not Trust().accepts(doubted)
 
@@ -165,7 +169,7 @@ def test_adaptive_falls_back_to_trafilatura(make_doc: MakeDoc) -> None:
     once = make_doc(html=article(*(f"{PROSE} {number} times {PROSE}" for number in range(3))))
     twice = make_doc(html=article(*(f"{PROSE} {number} times {PROSE}" for number in (0, 1, 1, 2))))
     for doc, fast_enough in ((once, True), (twice, False)):
-        read = _fast_text.read(doc.html)
+        read = fast_extraction.read(doc.html)
         assert Trust().accepts(read) is fast_enough
         expected = read.text if fast_enough else MainText()(doc).text  # type: ignore[union-attr]
         assert MainText(engine="adaptive")(doc).text == expected  # type: ignore[union-attr]

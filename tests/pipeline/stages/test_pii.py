@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.stages import _pii_recognizers as recognizers
-from pipeline.stages._pii_windows import PII_TYPES, windows
 from pipeline.stages.pii import PLACEHOLDERS, Pii, _without_overlaps
+from pipeline.stages.support import pii_recognizers as recognizers
+from pipeline.stages.support.pii_windows import PII_TYPES, windows
 
 Span = recognizers.Span
 
@@ -53,7 +53,8 @@ def test_a_clean_document_is_handed_on_as_it_is_and_presidio_is_not_even_loaded(
     program = (
         "import sys; from pipeline.document import Document; from pipeline.stages.pii import Pii;"
         "doc = Document(id='1', url='', text='In 2019, 1,000 of 3.14 people met @noon::ish at 12:30.');"
-        "assert Pii()(doc) is doc; assert 'pipeline.stages._presidio' in sys.modules and 'regex' not in sys.modules;"
+        "assert Pii()(doc) is doc; assert 'pipeline.stages.support.presidio' in sys.modules;"
+        "assert 'regex' not in sys.modules;"
         "Pii()(doc.but(text='a@b.com or +1 212 555 0187'));"
         "assert not {'spacy', 'torch', 'requests', 'tldextract', 'presidio_analyzer'} & {*sys.modules}, 'as it was'"
     )
@@ -63,9 +64,9 @@ def test_a_clean_document_is_handed_on_as_it_is_and_presidio_is_not_even_loaded(
 def test_presidio_loaded_in_parts_finds_what_the_whole_package_finds():
     texts = ("a@b.com", "a@b.invalid", " 10.0.0.1 ", "4012888888881881", "DE89370400440532013000", "536-22-1234", "::1")
     program = (
-        "import sys, json; from pipeline.stages import _presidio, _pii_recognizers as ours\n"
-        "from pipeline.stages._pii_windows import PII_TYPES, Window\n"
-        "if len(sys.argv) > 2: import tldextract; _presidio._alone = None\n"
+        "import sys, json; from pipeline.stages.support import presidio, pii_recognizers as ours\n"
+        "from pipeline.stages.support.pii_windows import PII_TYPES, Window\n"
+        "if len(sys.argv) > 2: import tldextract; presidio._alone = None\n"
         "found = [ours.recognize(text, Window(kind, 0, len(text)), ('US',)) for text in json.loads(sys.argv[1])"
         " for kind in PII_TYPES]\n"
         "print(json.dumps(found))"
@@ -81,11 +82,11 @@ def test_presidio_loaded_in_parts_finds_what_the_whole_package_finds():
 
 
 def test_another_build_of_presidio_is_imported_whole(monkeypatch):
-    from pipeline.stages import _presidio
+    from pipeline.stages.support import presidio
 
-    monkeypatch.setitem(_presidio._BASES, "NoSuchClass", "pattern")
-    monkeypatch.setattr(_presidio, "_loaded", {})
-    found = _presidio.recognizer_class("generic.ip_recognizer", "IpRecognizer")
+    monkeypatch.setitem(presidio._BASES, "NoSuchClass", "pattern")
+    monkeypatch.setattr(presidio, "_loaded", {})
+    found = presidio.recognizer_class("generic.ip_recognizer", "IpRecognizer")
     assert [r.entity_type for r in found().analyze("at 10.0.0.1 now", ["IP_ADDRESS"], None)] == ["IP_ADDRESS"]
     assert found.__mro__[1] is sys.modules["presidio_analyzer"].PatternRecognizer
 
@@ -99,7 +100,7 @@ def test_no_network_is_asked_for_the_suffix_list(monkeypatch):
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     recognizers._recognizer.cache_clear()
-    recognizers._presidio.suffix_extractor.cache_clear()
+    recognizers.presidio.suffix_extractor.cache_clear()
     recognizers._recognize.cache_clear()
     assert found("fresh.address@mill.org.uk") == [("EMAIL_ADDRESS", "fresh.address@mill.org.uk")]
 

@@ -310,7 +310,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from pipeline.document import Document, Drop
-from pipeline.limits import Languages, Rule, decide, first_broken
+from pipeline.stages.support.limits import Languages, Rule, decide, first_broken
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

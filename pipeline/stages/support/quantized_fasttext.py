@@ -4,7 +4,7 @@ The same arithmetic in the same order, so that label and score are the library's
 n-grams of a word (Joulin et al. 2016, arXiv:1607.01759 and 1612.03651), a compiled loop over one table instead of a
 string and two hash maps for each. Only one kind of model is read: quantized input, hierarchical softmax, no word
 n-grams. For others, and for texts with a label or a NUL in them, `load` and `answer` give None: ask the library.
-`tests/pipeline/stages/test_quantized.py` compares the two.
+`tests/pipeline/stages/support/test_quantized_fasttext.py` compares the two.
 """
 
 import struct

@@ -1,10 +1,10 @@
 """trafilatura with fixed options, giving the same text at about half the time.
 
 Nothing of its logic is replaced. Two costs around it are taken away once in a process: lxml asks a Python function
-which class each element has, and libxml2 runs the long class and id filters element by element (pipeline/stages/
-_xpath.py says how they become functions). Both act on trafilatura's own objects, so any other caller in the process
-gets the same results faster too. `tests/pipeline/stages/test_trafilatura_speed.py` compares the texts with those of an
-untouched trafilatura in another process.
+which class each element has, and libxml2 runs the long class and id filters element by element (`compiled_xpath.py`
+says how they become functions). Both act on trafilatura's own objects, so any other caller in the process gets the same
+results faster too. `test_fast_trafilatura.py` compares the texts with those of an untouched trafilatura in another
+process.
 """
 
 import functools
@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, Literal
 
-from pipeline.stages._xpath import UnsupportedPathError, compile_path
+from pipeline.stages.support.compiled_xpath import UnsupportedPathError, compile_path
 
 Focus = Literal["precision", "balanced", "recall"]
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.stages import _fasttext, _quantized
-from pipeline.stages._quantized import Quantized
+from pipeline.stages.support import fasttext_models, quantized_fasttext
+from pipeline.stages.support.quantized_fasttext import Quantized
 from pipeline.storage.assets import asset_path
 from pipeline.tools import fasttext_training
 
@@ -17,13 +17,13 @@ MODEL = "lid.176.ftz"
 
 @pytest.fixture(scope="module")
 def model() -> Quantized:
-    found = _quantized.load(asset_path(MODEL))
+    found = quantized_fasttext.load(asset_path(MODEL))
     assert found is not None
     return found
 
 
 def library(line: str) -> tuple[str, float]:
-    labels, scores = _fasttext._load(MODEL).predict(line)
+    labels, scores = fasttext_models._load(MODEL).predict(line)
     return labels[0].removeprefix("__label__"), float(scores[0])
 
 
@@ -40,7 +40,7 @@ def test_label_and_score_are_the_librarys(line: str, model: Quantized) -> None:
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=80))
 def test_any_line_gets_the_librarys_answer(text: str) -> None:
     line = " ".join(text.split())
-    found = _fasttext._quantized_model(MODEL)
+    found = fasttext_models._quantized_model(MODEL)
     if line and "\0" not in line:
         assert found is not None
         assert found.answer(line) == library(line)
@@ -56,7 +56,7 @@ def test_every_labelled_sentence_gets_the_librarys_answer(shared_data: Path, mod
 def test_texts_with_labels_and_nuls_are_left_to_the_library(model: Quantized) -> None:
     for line in ("__label__en word", "a __label__", "a\0b"):
         assert model.answer(line) is None
-        assert _fasttext.identify(line, model=MODEL, max_chars=None)[0]
+        assert fasttext_models.identify(line, model=MODEL, max_chars=None)[0]
 
 
 def test_other_models_and_other_files_are_left_to_the_library(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_other_models_and_other_files_are_left_to_the_library(tmp_path: Path) ->
     (tmp_path / "text.ftz").write_text("no model")
     (tmp_path / "empty.ftz").write_bytes(b"")
     for file in tmp_path.glob("*.*"):
-        assert _quantized.load(file) is None, file
-    label, score = _fasttext.identify("one two", model=str(tmp_path / "model.bin"), max_chars=None)
+        assert quantized_fasttext.load(file) is None, file
+    label, score = fasttext_models.identify("one two", model=str(tmp_path / "model.bin"), max_chars=None)
     assert label in ("a", "b")
     assert 0 < score <= 1

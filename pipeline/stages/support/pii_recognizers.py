@@ -5,8 +5,8 @@ import ipaddress
 import re
 from typing import Any, NamedTuple
 
-from pipeline.stages import _presidio
-from pipeline.stages._pii_windows import PiiType, Window
+from pipeline.stages.support import presidio
+from pipeline.stages.support.pii_windows import PiiType, Window
 
 PRESIDIO_REGIONS = ("US", "GB", "DE", "FR", "IL", "IN", "CA", "BR")
 _MOST_REMEMBERED = 200
@@ -77,12 +77,12 @@ _GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
 def _recognizer(type_: PiiType) -> Any:
     if type_ == "EMAIL_ADDRESS":
         return _email_recognizer()
-    return _presidio.recognizer_class(*_CLASSES[type_])()
+    return presidio.recognizer_class(*_CLASSES[type_])()
 
 
 def _email_recognizer() -> Any:
-    extract = _presidio.suffix_extractor()
-    recognizer = _presidio.recognizer_class("generic.email_recognizer", "EmailRecognizer")()
+    extract = presidio.suffix_extractor()
+    recognizer = presidio.recognizer_class("generic.email_recognizer", "EmailRecognizer")()
     # Presidio asks tldextract's global extractor, which fetches the suffix list from the network: this one never does.
     recognizer.validate_result = lambda text: bool(extract(text).fqdn)
     return recognizer
@@ -90,5 +90,5 @@ def _email_recognizer() -> Any:
 
 @functools.cache
 def _phone_recognizer(regions: tuple[str, ...], leniency: int) -> Any:
-    found = _presidio.recognizer_class("generic.phone_recognizer", "PhoneRecognizer")
+    found = presidio.recognizer_class("generic.phone_recognizer", "PhoneRecognizer")
     return found(supported_regions=regions, leniency=leniency)

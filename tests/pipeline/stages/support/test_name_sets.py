@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.contract.errors import InputError, MissingAssetError
-from pipeline.stages import _blocklist
-from pipeline.stages._blocklist import NameSet, name_set, own
+from pipeline.stages.support import name_sets
+from pipeline.stages.support.name_sets import NameSet, name_set, own
 
 
 @settings(max_examples=30, deadline=None)
@@ -65,7 +65,7 @@ def test_the_shipped_list_is_kept_as_a_file_and_a_damaged_one_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TOKENMILL_ASSETS", str(tmp_path))
-    load = _blocklist.shipped.__wrapped__
+    load = name_sets.shipped.__wrapped__
     first = load("urls", str)
     assert len(first) == 19_587
     assert "quora.com/Does-regular-masturbation-decrease-the-chance-of-getting-a-woman-pregnant" in first
@@ -80,22 +80,22 @@ def test_the_shipped_list_is_kept_as_a_file_and_a_damaged_one_is_made_again(
 def test_without_a_folder_to_write_to_the_list_stays_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("TOKENMILL_ASSETS", str(tmp_path / "file" / "below"))
-    assert len(_blocklist.shipped.__wrapped__("urls", str)) == 19_587
+    assert len(name_sets.shipped.__wrapped__("urls", str)) == 19_587
 
 
 def test_a_list_that_datatrove_does_not_carry() -> None:
     with pytest.raises(MissingAssetError) as caught:
-        _blocklist.datatrove_file("no_such_list.txt")
+        name_sets.datatrove_file("no_such_list.txt")
     assert "shipped_lists" in str(caught.value.hint)
 
 
 def test_the_archives_digest_is_noted_and_a_changed_archive_read_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_blocklist.assets, "folder", lambda: tmp_path / "assets")
+    monkeypatch.setattr(name_sets.assets, "folder", lambda: tmp_path / "assets")
     archive = tmp_path / "lists.tar.gz"
     archive.write_bytes(b"one")
-    digest = _blocklist._digest.__wrapped__
+    digest = name_sets._digest.__wrapped__
     assert digest(archive) == hashlib.sha256(b"one").hexdigest()
     (note,) = (tmp_path / "assets").glob("url-archive-*.sha256")
     noted = note.read_text()

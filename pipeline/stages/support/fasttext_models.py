@@ -2,7 +2,7 @@
 
 Joulin et al. 2016, arXiv:1607.01759 and 1612.03651. A model's answer does not change with more text than a few
 thousand characters, its cost does: `sample` takes pieces from all over it. Quantized models answer through
-`_quantized.py`, others through the library.
+`quantized_fasttext.py`, others through the library.
 """
 
 import functools
@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.contract.errors import InputError, nearest
-from pipeline.stages import _quantized
-from pipeline.stages._quantized import Quantized
+from pipeline.stages.support import quantized_fasttext
+from pipeline.stages.support.quantized_fasttext import Quantized
 from pipeline.storage.assets import ASSETS, asset_path
 
 PIECES = 6
@@ -117,7 +117,7 @@ def _languages(model: str) -> frozenset[str]:
 @functools.cache
 def _quantized_model(model: str) -> Quantized | None:
     """The model, if it is of the kind that needs no library."""
-    return _quantized.load(_path(model))
+    return quantized_fasttext.load(_path(model))
 
 
 def _path(model: str) -> Path:

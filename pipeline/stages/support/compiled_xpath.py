@@ -6,7 +6,7 @@ the same ones come back page after page. `compile_path` turns such an expression
 same elements in the same order, and asks a regular expression only about values it has not met before.
 
 The grammar is what such filters use: `or`, `and`, `not()`, `self::tag`, `@attribute`, `=`, `contains`, `starts-with`,
-`translate`, `re:test`, `.//tag`. `tests/pipeline/stages/test_xpath.py` compares with lxml on generated trees.
+`translate`, `re:test`, `.//tag`. `test_compiled_xpath.py` compares with lxml on generated trees.
 """
 
 import functools

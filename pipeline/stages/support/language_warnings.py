@@ -6,7 +6,6 @@ language that goes on, before a build begins.
 
 from collections.abc import Iterator, Sequence
 
-from pipeline.config import PipelineConfig
 from pipeline.document import MadeForLanguages, Stage
 from pipeline.stages import name_of
 from pipeline.stages.language_glance import LanguageGlance
@@ -16,15 +15,20 @@ MULTILINGUAL = "configs/pipeline/fineweb2-multilingual.yaml"
 _MOST_SHOWN = 12
 
 
-def language_warnings(config: PipelineConfig) -> list[str]:
-    """One line for each matter that a newcomer would look for among the dropped pages; empty if there is none."""
-    found = next((stage for stage in config.extract if isinstance(stage, LanguageId)), None)
-    glance = next((stage for stage in config.extract if isinstance(stage, LanguageGlance)), None)
+def language_warnings(extract: Sequence[Stage], filter: Sequence[Stage]) -> list[str]:
+    """One line for each matter that a newcomer would look for among the dropped pages; empty if there is none.
+
+    Args:
+        extract: stages of step 1.
+        filter: stages of step 2.
+    """
+    found = next((stage for stage in extract if isinstance(stage, LanguageId)), None)
+    glance = next((stage for stage in extract if isinstance(stage, LanguageGlance)), None)
     telling = found or glance
     if telling is None:  # nothing in the config knows of languages
         return []
     lines = list(_hidden_by_glance(glance, found)) if glance and found else []
-    for section, stages in (("extract", config.extract), ("filter", config.filter)):
+    for section, stages in (("extract", extract), ("filter", filter)):
         for stage in stages:
             lines += _unsuited(f"{section}.{name_of(type(stage))}", stage, telling.keep)
     return lines

@@ -9,15 +9,16 @@ from typer.testing import CliRunner
 from pipeline.cli.main import app
 from pipeline.config import load_config
 from pipeline.contract.run import RunRecord
-from pipeline.languages import language_warnings
+from pipeline.stages.support.language_warnings import language_warnings
 
-CONFIGS = Path(__file__).resolve().parents[2] / "configs/pipeline"
+CONFIGS = Path(__file__).resolve().parents[4] / "configs/pipeline"
 GERMAN = ("extract.language_id.keep=[de]", "extract.language_glance.keep=[de]")
 MULTILINGUAL = "configs/pipeline/fineweb2-multilingual.yaml"
 
 
 def warnings(*overrides: str, name: str = "fineweb-en.yaml") -> list[str]:
-    return language_warnings(load_config(CONFIGS / name, overrides=overrides))
+    config = load_config(CONFIGS / name, overrides=overrides)
+    return language_warnings(config.extract, config.filter)
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in CONFIGS.glob("*.yaml")))

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree, html
 
-from pipeline.stages import _xpath
-from pipeline.stages._xpath import UnsupportedPathError, compile_path
+from pipeline.stages.support import compiled_xpath
+from pipeline.stages.support.compiled_xpath import UnsupportedPathError, compile_path
 
 NAMESPACES = {"re": "http://exslt.org/regular-expressions"}
 ONE_OF = ".//*[self::div or self::p or self::section]"
@@ -123,8 +123,8 @@ def test_a_path_outside_the_grammar_is_refused(path: str) -> None:
 
 
 def test_what_is_remembered_stays_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_xpath, "REMEMBERED", 10)
-    screen = _xpath._Screen()
+    monkeypatch.setattr(compiled_xpath, "REMEMBERED", 10)
+    screen = compiled_xpath._Screen()
     screen.certain.append(lambda value: value.endswith("7"))
     assert [value for value in map(str, range(100)) if screen[value]] == [str(n) for n in range(7, 100, 10)]
     assert len(screen) <= 10

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from pipeline.stages._own import own_names, sources
+from pipeline.stages.support.user_stages import own_names, sources
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from fastwarc.warc import ArchiveIterator, WarcRecordType
 
-from pipeline.stages import _trafilatura
+from pipeline.stages.support import fast_trafilatura
 
 DIRECT = """
 import json, sys, trafilatura
@@ -43,7 +43,7 @@ def untouched(cases: list[tuple[str, str, bool, bool]]) -> list[str | None]:
 
 def ours(cases: list[tuple[str, str, bool, bool]]) -> list[str | None]:
     return [
-        _trafilatura.extract(page, focus=focus, comments=comments, tables=tables)  # type: ignore[arg-type]
+        fast_trafilatura.extract(page, focus=focus, comments=comments, tables=tables)  # type: ignore[arg-type]
         for page, focus, comments, tables in cases
     ]
 
@@ -77,7 +77,7 @@ def test_the_class_filters_are_compiled_in_place() -> None:
     import trafilatura.xpaths as theirs
     from lxml import etree
 
-    _trafilatura.extract(PAGES[3], focus="precision", comments=False, tables=True)
+    fast_trafilatura.extract(PAGES[3], focus="precision", comments=False, tables=True)
     for name in ("BODY_XPATH", "OVERALL_DISCARD_XPATH", "PRECISION_DISCARD_XPATH", "REMOVE_COMMENTS_AND_LISTS_XPATH"):
         assert not any(isinstance(expression, etree.XPath) for expression in getattr(theirs, name)), name
 

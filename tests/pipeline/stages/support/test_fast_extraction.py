@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.stages import _fast_text
+from pipeline.stages.support import fast_extraction
 
 PROSE = "The mill at the river has ground the grain of three villages for two hundred years."
 HEADING = "The old mill"
@@ -13,7 +13,7 @@ def page(*blocks: str) -> str:
 
 
 def lines(*blocks: str) -> list[str]:
-    return [line.text for line in _fast_text.read(page(*blocks)).lines]
+    return [line.text for line in fast_extraction.read(page(*blocks)).lines]
 
 
 def test_text_goes_from_the_line_before_the_first_long_line_to_the_last_long_line() -> None:
@@ -40,7 +40,7 @@ def test_a_line_may_be_a_third_links(linked: int, kept: bool) -> None:
 
 
 def test_a_link_around_several_paragraphs_counts_in_each_of_them() -> None:
-    read = _fast_text.read(page(f"<p>{PROSE}</p><a href='/x'><p>{PROSE}</p><p>{PROSE}</p></a><p>{PROSE}</p>"))
+    read = fast_extraction.read(page(f"<p>{PROSE}</p><a href='/x'><p>{PROSE}</p><p>{PROSE}</p></a><p>{PROSE}</p>"))
     assert [line.text for line in read.lines] == [PROSE, PROSE]
     assert read.main_size == 4 * len(PROSE)
 
@@ -70,11 +70,11 @@ def test_items_of_a_list_begin_with_a_dash() -> None:
     [("", 0), ("abc", 3), ("écoute", 6), ("日本語", 9), ("ภาษา", 12), ("한국어 말", 13), ("мельница", 8)],
 )
 def test_wide_scripts_count_three_for_a_sign(text: str, expected: int) -> None:
-    assert _fast_text.size(text) == expected
+    assert fast_extraction.size(text) == expected
 
 
 def test_sizes_of_a_page() -> None:
-    read = _fast_text.read(
+    read = fast_extraction.read(
         f"<html><body><div>Skip to content</div><main><p>{PROSE}</p><p>{PROSE}</p><p>Tags</p></main></body></html>"
     )
     assert read.kept_size == len("Skip to content") + 2 * len(PROSE)
@@ -89,5 +89,5 @@ def test_sizes_of_a_page() -> None:
     "markup", ["", "   ", "<", "<html>", "<!-- -->", "<script>x</script>", "<a href='", "<p>\x00</p>"]
 )
 def test_a_page_without_text_has_no_lines(markup: str) -> None:
-    read = _fast_text.read(markup)
+    read = fast_extraction.read(markup)
     assert (read.text, read.kept_size, read.median_line, read.repeated_lines) == ("", 0, 0.0, 0)

@@ -1,0 +1,1 @@
+"""What stages are made of: models, lists and parsers behind them, and the limits that many of them share."""
