@@ -1,7 +1,7 @@
 """The main path: a config becomes a run folder.
 
     build
-    ├── begin     refuse what does not fit an existing folder; write run.json
+    ├── identify  refuse what does not fit an existing folder; write run.json
     ├── reuse     if asked: take over the steps that an earlier run has done already
     ├── extract   s1: inputs -> documents
     ├── filter    s2: documents -> documents
@@ -27,7 +27,7 @@ from typing import Any
 import pyarrow as pa
 
 import pipeline.text.features
-from pipeline.begin import begin, now
+from pipeline.identity import identify_run, utc_now
 from pipeline.config import PipelineConfig
 from pipeline.contract.errors import ConfigError, IntegrityError, UserError
 from pipeline.contract.run import RunRecord, Totals
@@ -39,7 +39,7 @@ from pipeline.engine.repair import UnreadableFile, forget_damaged
 from pipeline.engine.runner import open_runner
 from pipeline.engine.stopping import stoppable
 from pipeline.report import write_report
-from pipeline.reuse import can_reuse, plan_reuse, take_over
+from pipeline.steps.reuse import can_reuse, plan_reuse, take_over
 from pipeline.sources.listing import Input, expand
 from pipeline.steps import (
     contamination,
@@ -80,7 +80,7 @@ def build(config: PipelineConfig, *, quiet: bool = False, warn: bool = True, reu
     out, inputs = _check(config)
     with _only_one(out):
         known = RunRecord.read(reuse).inputs if reuse else ()
-        record = begin(config, out, inputs, known, can_reuse=can_reuse)
+        record = identify_run(config, out, inputs, known, can_reuse=can_reuse)
         if record.state == "done":
             return record
         for line in record.warnings if warn else ():
@@ -210,7 +210,7 @@ def _finish(config: PipelineConfig, out: Path, record: RunRecord, commits: Mappi
     for folder, schema in (("dropped", DROPPED_SCHEMA), ("quarantine", QUARANTINE_SCHEMA)):
         write_empty_part(out / folder, schema)
     _sweep(out, keep_steps=config.run.keep_steps, keep_index=config.run.keep_index)
-    record = dataclasses.replace(record, state="done", totals=totals, finished=now(), error=None)
+    record = dataclasses.replace(record, state="done", totals=totals, finished=utc_now(), error=None)
     write_report(out, record)
     record.write(out)
     return record

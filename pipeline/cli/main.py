@@ -247,7 +247,7 @@ def publish(
     ] = [],
 ) -> None:
     """Copy a finished run to a store, where readers see all of it or nothing; again, to go on."""
-    from pipeline.begin import remote_settings
+    from pipeline.identity import remote_settings
     from pipeline.contract.run import RunRecord
     from pipeline.tools.publish import publish as send
 

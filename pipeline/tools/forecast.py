@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from pipeline import flow
-from pipeline.begin import without_input
+from pipeline.identity import without_input
 from pipeline.config import InputConfig, PipelineConfig, resolved_config
 from pipeline.contract.config import build, fingerprint
 from pipeline.contract.errors import ConfigError, InputError, UserError

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.begin import remote_settings
+from pipeline.identity import remote_settings
 from pipeline.contract import contamination
 from pipeline.contract.errors import TokenmillError
 from pipeline.contract.manifest import sha256_file

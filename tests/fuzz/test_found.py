@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 from warc_pages import Page, article, warc_member
 
-from pipeline.begin import remote_settings
+from pipeline.identity import remote_settings
 from pipeline.cli.main import app
 from pipeline.config import load_config
 from pipeline.contract.errors import ConfigError, InputError, IntegrityError, UserError

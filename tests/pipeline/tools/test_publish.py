@@ -12,7 +12,7 @@ pytest.importorskip("s3fs")
 
 from s3_server import s3_server
 
-from pipeline.begin import remote_settings
+from pipeline.identity import remote_settings
 from pipeline.config import load_config
 from pipeline.contract.errors import IntegrityError, UserError
 from pipeline.contract.run import RunRecord

@@ -1,4 +1,4 @@
-"""The beginning of a run: what identifies it, and whether an existing folder is the same run."""
+"""The identity of a run: what decides its bytes, and whether an existing folder is the same run."""
 
 import concurrent.futures
 import dataclasses
@@ -29,7 +29,7 @@ _MOST_SHOWN = 12
 _PUBLIC_OPTIONS = ("anon", "requester_pays", "region")
 
 
-def begin(
+def identify_run(
     config: PipelineConfig,
     out: Path,
     inputs: Sequence[Input],
@@ -71,7 +71,7 @@ def _no_run_folder(out: Path, inputs: Sequence[Input]) -> ConfigError:
     return ConfigError(str(out), "exists and is no run folder", hint="give another --output, or empty it")
 
 
-def now() -> str:
+def utc_now() -> str:
     """The time, UTC, ISO 8601; for run.json alone: nothing else a run writes knows the time."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
@@ -89,7 +89,7 @@ def _identify(config: PipelineConfig, inputs: Sequence[Input], known: Sequence[I
     return RunRecord(
         version=pipeline.__version__, versions=_versions(), config=_without_secrets(tree),
         fingerprint=fingerprint(identity), seed=config.seed, inputs=tuple(found),
-        files=files, places=places, sources=own, state="running", started=now(),
+        files=files, places=places, sources=own, state="running", started=utc_now(),
         warnings=tuple(language_warnings(config.extract, config.filter)),
     )  # fmt: skip
 

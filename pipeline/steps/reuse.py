@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.begin import earlier_runs, input_changes, source_changes, without_input
+from pipeline.identity import earlier_runs, input_changes, source_changes, without_input
 from pipeline.config import named_files
 from pipeline.contract.config import differences
 from pipeline.contract.errors import ConfigError, InputError, IntegrityError
