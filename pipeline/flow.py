@@ -27,7 +27,6 @@ from typing import Any
 import pyarrow as pa
 
 import pipeline.text.features
-from pipeline.identity import identify_run, utc_now
 from pipeline.config import PipelineConfig
 from pipeline.contract.errors import ConfigError, IntegrityError, UserError
 from pipeline.contract.run import RunRecord, Totals
@@ -38,28 +37,27 @@ from pipeline.engine.progress import open_progress
 from pipeline.engine.repair import UnreadableFile, forget_damaged
 from pipeline.engine.runner import open_runner
 from pipeline.engine.stopping import stoppable
+from pipeline.identity import identify_run, utc_now
 from pipeline.report import write_report
-from pipeline.steps.reuse import can_reuse, plan_reuse, take_over
 from pipeline.sources.listing import Input, expand
-from pipeline.steps import (
-    contamination,
-    index,
-    s1_extract,
-    s2_filter,
-    s3_dedup,
-    s3_line_dedup,
-    s3_substring_dedup,
-    s4_tokenize,
-)
+from pipeline.steps import contamination
 from pipeline.steps.context import Commits, Context, Part, parts_in
-from pipeline.steps.earlier import open_earlier, refuse_damaged
+from pipeline.steps.dedup import index as kept_index
+from pipeline.steps.dedup import step as dedup_step
+from pipeline.steps.dedup.previous_runs import open_earlier, refuse_damaged
+from pipeline.steps.extract import step as extract_step
+from pipeline.steps.filter import step as filter_step
+from pipeline.steps.reuse import can_reuse, plan_reuse, take_over
 from pipeline.steps.tables import DROPPED_SCHEMA, QUARANTINE_SCHEMA, signals_type, write_empty_part
-from pipeline.steps.tokenizer import tokenizer_for
+from pipeline.steps.text_dedup import lines as line_dedup
+from pipeline.steps.text_dedup import substrings as substring_dedup
+from pipeline.steps.tokenize import step as tokenize_step
+from pipeline.steps.tokenize.tokenizer import tokenizer_for
 from pipeline.tokens.tokenizer import load_tokenizer
 
-OPTIONAL = (s3_line_dedup.STEP, s3_substring_dedup.STEP)
+OPTIONAL = (line_dedup.STEP, substring_dedup.STEP)
 """The steps that a run may do without."""
-STEPS = (s1_extract.STEP, s2_filter.STEP, s3_dedup.STEP, *OPTIONAL, s4_tokenize.STEP)
+STEPS = (extract_step.STEP, filter_step.STEP, dedup_step.STEP, *OPTIONAL, tokenize_step.STEP)
 """The steps that decide what becomes of a document, in order."""
 _MAX_REPAIRS = 5  # a disk that damages more files while one run is under way should be replaced, not worked around
 
@@ -150,22 +148,22 @@ def _steps(config: PipelineConfig, inputs: Sequence[Input], context: Context) ->
     """The steps; each takes the parts that the one before committed."""
     out = context.out
 
-    reading = s1_extract.Reading(dump=config.input.dump, columns=config.input.columns, remote=config.run.remote)
-    extracted = s1_extract.run(context, inputs, reading, config.screen, config.extract)
-    parts = parts_in(out, extracted.values(), s1_extract.FOLDER)
+    reading = extract_step.Reading(dump=config.input.dump, columns=config.input.columns, remote=config.run.remote)
+    extracted = extract_step.run(context, inputs, reading, config.screen, config.extract)
+    parts = parts_in(out, extracted.values(), extract_step.FOLDER)
 
     signals = signals_type((*config.extract, *config.filter))
-    filtered = s2_filter.run(context, parts, config.filter, signals)
-    parts = parts_in(out, filtered.values(), s2_filter.FOLDER)
+    filtered = filter_step.run(context, parts, config.filter, signals)
+    parts = parts_in(out, filtered.values(), filter_step.FOLDER)
 
     signed = parts
     earlier = open_earlier(config.dedup, dump=config.input.dump, out=out) if config.dedup else ()
     refuse_damaged(context.runner, earlier)
-    deduped = s3_dedup.run(context, parts, config.dedup, signals, earlier)
-    parts = parts_in(out, deduped.values(), s3_dedup.FOLDER)
+    deduped = dedup_step.run(context, parts, config.dedup, signals, earlier)
+    parts = parts_in(out, deduped.values(), dedup_step.FOLDER)
 
     taken_out, parts = _take_out(config, context, parts)
-    encoding = s4_tokenize.Encoding(
+    encoding = tokenize_step.Encoding(
         tokenizer=tokenizer_for(config.tokenize, out, parts, config.seed),
         end_of_text=config.tokenize.end_of_text,
         seed=config.seed,
@@ -174,11 +172,11 @@ def _steps(config: PipelineConfig, inputs: Sequence[Input], context: Context) ->
     )
     own = {step.STAGE: step.SIGNALS for _, step in _optional_steps(config)}
     signals = signals_type((*config.extract, *config.filter, *config.tokenize.stages), own)
-    tokenized = s4_tokenize.run(context, parts, config.tokenize.stages, signals, encoding)
+    tokenized = tokenize_step.run(context, parts, config.tokenize.stages, signals, encoding)
     if config.dedup and config.run.keep_index:
-        index.run(context, signed, parts_in(out, tokenized.values(), s4_tokenize.FOLDER))
-    commits = {s1_extract.STEP: extracted, s2_filter.STEP: filtered, s3_dedup.STEP: deduped, **taken_out,
-               s4_tokenize.STEP: tokenized}  # fmt: skip
+        kept_index.run(context, signed, parts_in(out, tokenized.values(), tokenize_step.FOLDER))
+    commits = {extract_step.STEP: extracted, filter_step.STEP: filtered, dedup_step.STEP: deduped, **taken_out,
+               tokenize_step.STEP: tokenized}  # fmt: skip
     contamination.run(context, commits, (*config.extract, *config.filter, *config.tokenize.stages))
     return commits
 
@@ -196,7 +194,7 @@ def _take_out(config: PipelineConfig, context: Context, parts: Sequence[Part]) -
 
 def _optional_steps(config: PipelineConfig) -> list[tuple[Any, Any]]:
     """The optional steps that the config asks for, in order, each behind its section."""
-    steps = (config.line_dedup, s3_line_dedup), (config.substring_dedup, s3_substring_dedup)
+    steps = (config.line_dedup, line_dedup), (config.substring_dedup, substring_dedup)
     return [(section, step) for section, step in steps if section]
 
 
@@ -251,7 +249,11 @@ def _sweep(out: Path, *, keep_steps: bool, keep_index: bool) -> None:
     if not keep_steps:
         for folder in (out / "steps").glob("*/*"):
             # Beside the folders lies tasks.json.
-            if folder.is_dir() and folder.name != "commits" and not (keep_index and folder.parent.name == index.STEP):
+            if (
+                folder.is_dir()
+                and folder.name != "commits"
+                and not (keep_index and folder.parent.name == kept_index.STEP)
+            ):
                 shutil.rmtree(folder)
 
 

@@ -247,8 +247,8 @@ def publish(
     ] = [],
 ) -> None:
     """Copy a finished run to a store, where readers see all of it or nothing; again, to go on."""
-    from pipeline.identity import remote_settings
     from pipeline.contract.run import RunRecord
+    from pipeline.identity import remote_settings
     from pipeline.tools.publish import publish as send
 
     wrong = next((option for option in options if "=" not in option), None)

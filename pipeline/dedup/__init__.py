@@ -7,5 +7,5 @@
     choose                           which member of each cluster stays
     plan                             the S-curve and the resources, beforehand
 
-`steps/s3_clusters.py` and `steps/s3_dedup.py` make tasks of them.
+`steps/dedup/` makes tasks of them.
 """

@@ -14,29 +14,34 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.identity import earlier_runs, input_changes, source_changes, without_input
 from pipeline.config import named_files
 from pipeline.contract.config import differences
 from pipeline.contract.errors import ConfigError, InputError, IntegrityError
 from pipeline.contract.run import RunRecord
 from pipeline.engine.ledger import Commit, FileEntry, Ledger
+from pipeline.identity import earlier_runs, input_changes, source_changes, without_input
 from pipeline.stages.support.user_stages import own_names
-from pipeline.steps import s0_copies, s1_extract, s2_filter, s3_dedup, s3_line_dedup, s3_substring_dedup
+from pipeline.steps.dedup import step as dedup_step
+from pipeline.steps.extract import exact_copies
+from pipeline.steps.extract import step as extract_step
+from pipeline.steps.filter import step as filter_step
+from pipeline.steps.text_dedup import lines as line_dedup
+from pipeline.steps.text_dedup import substrings as substring_dedup
 
 SECTIONS: dict[str, tuple[str, ...]] = {
-    s1_extract.STEP: ("input", "screen", "extract"),
-    s2_filter.STEP: ("filter",),
-    s3_dedup.STEP: ("dedup",),
-    s3_line_dedup.STEP: ("line_dedup",),
-    s3_substring_dedup.STEP: ("substring_dedup",),
+    extract_step.STEP: ("input", "screen", "extract"),
+    filter_step.STEP: ("filter",),
+    dedup_step.STEP: ("dedup",),
+    line_dedup.STEP: ("line_dedup",),
+    substring_dedup.STEP: ("substring_dedup",),
 }
 """The config sections that decide what each step makes of what the one before it made."""
-OPTIONAL = (s3_line_dedup.STEP, s3_substring_dedup.STEP)
+OPTIONAL = (line_dedup.STEP, substring_dedup.STEP)
 """Steps that neither run may have taken."""
-BY_INPUT = (s1_extract.STEP, s2_filter.STEP)
+BY_INPUT = (extract_step.STEP, filter_step.STEP)
 """Steps with a task for each input, called by the input's number, that looks at nothing but this input."""
 _MOST_SHOWN = 12
-_NAMES = {s0_copies.DIGESTS: "page digests"}
+_NAMES = {exact_copies.DIGESTS: "page digests"}
 Keys = Mapping[str, str]
 """Key of a task in the new run -> its key in the old one."""
 
@@ -129,20 +134,23 @@ def _plan_steps(source: Path, old: RunRecord, record: RunRecord) -> Plan:
 def _plan_inputs(source: Path, old: RunRecord, record: RunRecord, same: Keys) -> Plan:
     """The plan for inputs of which only some are the same: single tasks of the steps that look at one input."""
     moved = input_changes(old.inputs, record.inputs) or ["the inputs come in another order"]
-    changes = _changes(s1_extract.STEP, SECTIONS[s1_extract.STEP], old, record)
+    changes = _changes(extract_step.STEP, SECTIONS[extract_step.STEP], old, record)
     if changes or not same:
         raise _refusal(source, [*changes, *moved])
     names = list(BY_INPUT)
     if _compares_all_inputs(record.config):
-        names, moved = [s0_copies.DIGESTS], [*moved, "payload_digest with scope: run compares the pages of all inputs"]
-    elif changes := _changes(s2_filter.STEP, SECTIONS[s2_filter.STEP], old, record):
-        names, moved = [s1_extract.STEP], [*changes, *moved]
+        names, moved = (
+            [exact_copies.DIGESTS],
+            [*moved, "payload_digest with scope: run compares the pages of all inputs"],
+        )
+    elif changes := _changes(filter_step.STEP, SECTIONS[filter_step.STEP], old, record):
+        names, moved = [extract_step.STEP], [*changes, *moved]
     ledgers = {}
     for name in names:
         done = {key for key, commit in Ledger(source, name).committed().items() if not _gone(source, [commit])}
         ledgers[name] = {key: before for key, before in same.items() if before in done}
     if not ledgers[names[0]]:
-        raise _refusal(source, _missing(source, names[:1], s1_extract.STEP))
+        raise _refusal(source, _missing(source, names[:1], extract_step.STEP))
     return Plan(source=source, ledgers=ledgers, inputs=len(record.inputs), stopped_by=tuple(moved))
 
 
@@ -171,7 +179,7 @@ def _changes(step: str, sections: Sequence[str], old: RunRecord, new: RunRecord)
     old_files, new_files = ({name: sha for name, sha in run.files.items() if name in named} for run in (old, new))
     changes += [f"file {line}" for line in differences(old_files, new_files)]
     changes += source_changes(old, new, {*own_names(before), *own_names(after)})
-    if step == s1_extract.STEP:
+    if step == extract_step.STEP:
         changes += [f"version of {line}" for line in differences(dict(old.versions), dict(new.versions))]
     old_kept, new_kept = (run.config["run"]["dropped_text"] for run in (old, new))  # the one of `run` that writes bytes
     return changes + differences(old_kept, new_kept, "run.dropped_text")

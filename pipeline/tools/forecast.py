@@ -16,7 +16,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from pipeline import flow
-from pipeline.identity import without_input
 from pipeline.config import InputConfig, PipelineConfig, resolved_config
 from pipeline.contract.config import build, fingerprint
 from pipeline.contract.errors import ConfigError, InputError, UserError
@@ -26,10 +25,14 @@ from pipeline.dedup.plan import plan
 from pipeline.engine.isolation import end_idle
 from pipeline.engine.ledger import Commit, Ledger
 from pipeline.engine.settings import RaySettings
+from pipeline.identity import without_input
 from pipeline.sources.listing import Input, expand
 from pipeline.sources.sampling import Stretch, take_sample
-from pipeline.steps import s0_copies, s3_dedup, s3_line_dedup, s3_substring_dedup
-from pipeline.steps.shards import SHARDS
+from pipeline.steps.dedup import step as dedup_step
+from pipeline.steps.extract import exact_copies
+from pipeline.steps.text_dedup import lines as line_dedup
+from pipeline.steps.text_dedup import substrings as substring_dedup
+from pipeline.steps.tokenize.shards import SHARDS
 from pipeline.tokens.shuffle import plan_shards
 from pipeline.tools.schedule import schedule, shared_out
 
@@ -37,7 +40,7 @@ WARM_UP = 30
 """Records built first and not counted: models are loaded once a worker, not once a sample."""
 PER_INPUT = ("extract", "filter", "tokenize")
 """Steps with a task for each input, whose files and numbers are those of the input."""
-BY_INPUT = (*PER_INPUT, s0_copies.DIGESTS, s3_dedup.STEP, s3_line_dedup.STEP, s3_substring_dedup.STEP)
+BY_INPUT = (*PER_INPUT, exact_copies.DIGESTS, dedup_step.STEP, line_dedup.STEP, substring_dedup.STEP)
 """Ledgers with a task for each input."""
 DOLLARS_PER_CORE_HOUR = 0.04
 """On demand, without a commitment: AWS m7g.large, us-east-1, Linux, June 2026: 0.0816 an hour for two cores."""

@@ -13,7 +13,8 @@ from pipeline.contract.errors import InputError
 from pipeline.contract.run import RunRecord
 from pipeline.contract.shards import docs_path, open_shards
 from pipeline.contract.tables import read_batches, read_table
-from pipeline.steps import s3_line_dedup, s3_substring_dedup
+from pipeline.steps.text_dedup import lines as line_dedup
+from pipeline.steps.text_dedup import substrings as substring_dedup
 
 Outcome = Literal["kept", "dropped", "quarantined"]
 COPIES = "payload_digest"
@@ -24,7 +25,7 @@ _COLUMNS: dict[Outcome, list[str]] = {
     "dropped": ["step", "stage", "reason", "value", "limit", "detail", "estimate", "match_url", "match_run"],
     "quarantined": ["step", "stage", "cause", "seconds"],
 }
-_TAKEN_OUT = [f"signals.{step.STAGE}" for step in (s3_line_dedup, s3_substring_dedup)]
+_TAKEN_OUT = [f"signals.{step.STAGE}" for step in (line_dedup, substring_dedup)]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

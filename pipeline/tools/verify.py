@@ -12,7 +12,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.identity import remote_settings
 from pipeline.contract import contamination
 from pipeline.contract.errors import TokenmillError
 from pipeline.contract.manifest import sha256_file
@@ -20,10 +19,13 @@ from pipeline.contract.run import Publication, RunRecord
 from pipeline.contract.shards import ShardSet, open_shards
 from pipeline.engine.ledger import FileEntry, Ledger, add_counts, committed_files
 from pipeline.flow import add_up, read_commits
+from pipeline.identity import remote_settings
 from pipeline.sources.charset import codec_name
 from pipeline.sources.reopen import InputsAgain, UnreachableInput
-from pipeline.steps import index, s3_line_dedup, s3_substring_dedup
+from pipeline.steps.dedup import index as kept_index
 from pipeline.steps.tables import EMPTY_PART
+from pipeline.steps.text_dedup import lines as line_dedup
+from pipeline.steps.text_dedup import substrings as substring_dedup
 from pipeline.tools.trace import COPIES
 
 PUBLISHED = ("documents", "dropped", "quarantine", "tokens")
@@ -124,12 +126,12 @@ def _conservation(out: Path, record: RunRecord, _: int) -> tuple[str, list[str]]
 def expected_files(out: Path, record: RunRecord) -> list[FileEntry]:
     """The committed files that have to be there: of OUT/steps those that neither the build nor `publish` left out."""
     kept = bool(record.config.get("run", {}).get("keep_steps", True))
-    indexed = (out / "steps" / index.STEP / "files").is_dir()  # not in the copy that `remove` makes
+    indexed = (out / "steps" / kept_index.STEP / "files").is_dir()  # not in the copy that `remove` makes
     publication = Publication.read(out)
     some = publication is not None and publication.left_out > 0  # where `publish --steps` was broken off
 
     def is_kept(path: str) -> bool:
-        return (out / path).is_file() if some else kept or (indexed and path.startswith(f"steps/{index.STEP}/"))
+        return (out / path).is_file() if some else kept or (indexed and path.startswith(f"steps/{kept_index.STEP}/"))
 
     entries = committed_files(out).values()
     return [entry for entry in entries if not entry.path.startswith("steps/") or is_kept(entry.path)]
@@ -320,7 +322,7 @@ def _contamination(out: Path, _: RunRecord, __: int) -> tuple[str, list[str]]:
 def _taken_out(out: Path, record: RunRecord, _: int) -> tuple[str, list[str]]:
     """The characters that went into line and substring dedup, and the signals of the documents against the counts."""
     looked_at, problems = [], []
-    for step in (s3_line_dedup, s3_substring_dedup):
+    for step in (line_dedup, substring_dedup):
         counts = add_counts(Ledger(out, step.STEP).committed())
         if not counts:
             continue

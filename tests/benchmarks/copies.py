@@ -36,8 +36,8 @@ def step_1(inputs: list[Path], stages: tuple[Any, ...]) -> dict[str, float]:
     from pipeline.engine.settings import RunSettings
     from pipeline.sources.listing import expand
     from pipeline.sources.screen import Screen
-    from pipeline.steps import s1_extract
     from pipeline.steps.context import Context
+    from pipeline.steps.extract import step as extract_step
 
     with tempfile.TemporaryDirectory() as name:
         out = Path(name)
@@ -45,7 +45,7 @@ def step_1(inputs: list[Path], stages: tuple[Any, ...]) -> dict[str, float]:
         with open_runner(settings) as runner, open_progress(True) as progress:
             context = Context(out=out, settings=settings, runner=runner, progress=progress)
             start = time.process_time()
-            done = s1_extract.run(context, expand(tuple(map(str, inputs))), s1_extract.Reading(), Screen(), stages)
+            done = extract_step.run(context, expand(tuple(map(str, inputs))), extract_step.Reading(), Screen(), stages)
             total = time.process_time() - start
         before = [commit for step in ("extract-payloads", "extract-firsts")
                   for commit in Ledger(out, step).committed().values()]  # fmt: skip

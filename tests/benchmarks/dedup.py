@@ -47,8 +47,8 @@ from pipeline.engine.settings import RunSettings
 from pipeline.sources import read_records
 from pipeline.sources.record import Record
 from pipeline.stages.main_text import MainText
-from pipeline.steps import s3_dedup
 from pipeline.steps.context import Context, Part
+from pipeline.steps.dedup import step as dedup_step
 from pipeline.steps.tables import document_schema, signals_type
 
 SIGNALS = signals_type(())
@@ -110,7 +110,7 @@ def dedup(folder: Path, out: Path, config: DedupConfig) -> None:
     files = sorted(folder.glob("*.parquet"))
     parts = [Part(key=f"{n:05d}", path=path, rows=pq.read_metadata(path).num_rows) for n, path in enumerate(files)]
     context = Context(out=out, settings=RunSettings(), runner=LocalRunner(), progress=PlainProgress(quiet=True))
-    s3_dedup.run(context, parts, config, SIGNALS)
+    dedup_step.run(context, parts, config, SIGNALS)
 
 
 def dedup_texts(found: list[str], config: DedupConfig) -> dict[str, list[str]]:
@@ -130,7 +130,7 @@ def run_ours(work: Path) -> tuple[float, dict[str, list[str]]]:
 
 def our_clusters(out: Path) -> dict[str, list[str]]:
     """Survivor -> itself and what it stands for."""
-    kept = pq.read_table(out / s3_dedup.FOLDER, columns=["id"])["id"].to_pylist()
+    kept = pq.read_table(out / dedup_step.FOLDER, columns=["id"])["id"].to_pylist()
     clusters: dict[str, list[str]] = {name: [name] for name in kept}
     if (out / "dropped").is_dir():
         for row in pq.read_table(out / "dropped", columns=["id", "detail"]).to_pylist():

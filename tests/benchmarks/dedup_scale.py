@@ -46,9 +46,9 @@ from pipeline.engine.ledger import Ledger, add_counts
 from pipeline.engine.progress import PlainProgress
 from pipeline.engine.runner import open_runner
 from pipeline.engine.settings import RunSettings
-from pipeline.steps.components import CLUSTERS, find_components
 from pipeline.steps.context import Context
-from pipeline.steps.s3_clusters import EDGES, EdgeTask, find_edges
+from pipeline.steps.dedup.clusters import EDGES, EdgeTask, find_edges
+from pipeline.steps.dedup.components import CLUSTERS, find_components
 
 BANDS = 14
 GROUP = 250_000

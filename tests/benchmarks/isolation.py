@@ -24,8 +24,8 @@ from pipeline.engine.isolation import end_idle, guarded
 from pipeline.engine.settings import PageLimits
 from pipeline.sources.listing import expand
 from pipeline.steps.context import StageWork
-from pipeline.steps.reading import Reading
-from pipeline.steps.s1_extract import ExtractTask, pages
+from pipeline.steps.extract.reading import Reading
+from pipeline.steps.extract.step import ExtractTask, pages
 
 SHARED = Path(os.environ.get("TOKENMILL_SHARED", Path(__file__).resolve().parents[3] / "shared" / "data"))
 TARGET = 1.03

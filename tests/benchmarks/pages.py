@@ -143,8 +143,9 @@ def run_ours(folder: Path, out: Path, *, engine: str) -> dict[str, Any]:
     from pipeline.stages.main_text import MainText
     from pipeline.stages.pii import Pii
     from pipeline.stages.url_filter import UrlFilter
-    from pipeline.steps import s1_extract, s2_filter
     from pipeline.steps.context import Context, parts_in
+    from pipeline.steps.extract import step as extract_step
+    from pipeline.steps.filter import step as filter_step
     from pipeline.steps.tables import signals_type
 
     settings = RunSettings(output=str(out), local=True)
@@ -153,15 +154,17 @@ def run_ours(folder: Path, out: Path, *, engine: str) -> dict[str, Any]:
     started = time.process_time()
     with open_runner(settings) as runner, open_progress(True) as progress:
         context = Context(out=out, settings=settings, runner=runner, progress=progress)
-        extracted = s1_extract.run(context, expand((str(folder),)), s1_extract.Reading(dump="bench"), Screen(), extract)
-        parts = parts_in(out, extracted.values(), s1_extract.FOLDER)
-        filtered = s2_filter.run(context, parts, quality, signals_type((*extract, *quality)))
+        extracted = extract_step.run(
+            context, expand((str(folder),)), extract_step.Reading(dump="bench"), Screen(), extract
+        )
+        parts = parts_in(out, extracted.values(), extract_step.FOLDER)
+        filtered = filter_step.run(context, parts, quality, signals_type((*extract, *quality)))
     seconds: dict[str, float] = {}
     for commit in (*extracted.values(), *filtered.values()):
         for stage, value in commit.seconds.items():
             seconds[stage] = round(seconds.get(stage, 0) + value, 3)
     seconds["parent: writing, watching"] = round(time.process_time() - started, 3)
-    tables = [pq.ParquetFile(part.path).read(["url"]) for part in parts_in(out, filtered.values(), s2_filter.FOLDER)]
+    tables = [pq.ParquetFile(part.path).read(["url"]) for part in parts_in(out, filtered.values(), filter_step.FOLDER)]
     kept = [url for table in tables for url in table["url"].to_pylist()]
     return {"pages": add_counts(extracted)["read"], "kept": kept, "seconds": seconds}
 

@@ -55,9 +55,10 @@ from pipeline.engine.settings import RunSettings
 from pipeline.sources import read_records
 from pipeline.sources.record import Record
 from pipeline.stages.main_text import MainText
-from pipeline.steps import s3_line_dedup, s3_substring_dedup
 from pipeline.steps.context import Context, Part
 from pipeline.steps.tables import document_schema, signals_type
+from pipeline.steps.text_dedup import lines as line_dedup
+from pipeline.steps.text_dedup import substrings as substring_dedup
 
 SCHEMA = document_schema(signals_type(()))
 EVERY_LINE = LineDedup(scope="global", min_documents=2, min_characters=1, min_document_words=None)
@@ -110,17 +111,17 @@ def run_step(step: Any, config: Any, work: Path, out: Path) -> dict[str, Any]:
 
 def lines(work: Path) -> dict[str, Any]:
     """Every line that stands in two documents."""
-    return run_step(s3_line_dedup, EVERY_LINE, work, work / "lines")
+    return run_step(line_dedup, EVERY_LINE, work, work / "lines")
 
 
 def lines_domain(work: Path) -> dict[str, Any]:
     """As configured by default, but that no document is dropped."""
-    return run_step(s3_line_dedup, LineDedup(min_document_words=None), work, work / "lines_domain")
+    return run_step(line_dedup, LineDedup(min_document_words=None), work, work / "lines_domain")
 
 
 def substrings(work: Path) -> dict[str, Any]:
     """Runs of 50 words."""
-    return run_step(s3_substring_dedup, SPANS, work, work / "substrings")
+    return run_step(substring_dedup, SPANS, work, work / "substrings")
 
 
 def lines_datatrove(work: Path) -> dict[str, Any]:
@@ -197,7 +198,7 @@ def brute_force(work: Path) -> dict[str, Any]:
             if document != number or at - place >= size:
                 covered[at : at + size] = True
         gone += int(covered.sum())
-    ours = run_step(s3_substring_dedup, SPANS, work, work / "checked")
+    ours = run_step(substring_dedup, SPANS, work, work / "checked")
     return {"seconds": ours["seconds"], "documents": len(documents), "words": gone, "words_ours": ours["words"]}
 
 

@@ -20,8 +20,8 @@ from pipeline.sources.screen import Screen
 from pipeline.stages.main_text import MainText
 from pipeline.stages.payload_digest import PayloadDigest
 from pipeline.steps.context import StageWork
-from pipeline.steps.reading import Reading
-from pipeline.steps.s1_extract import ExtractTask, extract, pages
+from pipeline.steps.extract.reading import Reading
+from pipeline.steps.extract.step import ExtractTask, extract, pages
 
 MAX_BODY = 1 << 20
 _MOST_RESUMED = 4

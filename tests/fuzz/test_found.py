@@ -11,7 +11,6 @@ import pytest
 from typer.testing import CliRunner
 from warc_pages import Page, article, warc_member
 
-from pipeline.identity import remote_settings
 from pipeline.cli.main import app
 from pipeline.config import load_config
 from pipeline.contract.errors import ConfigError, InputError, IntegrityError, UserError
@@ -21,6 +20,7 @@ from pipeline.contract.tables import read_batches, read_table
 from pipeline.contract.yaml_text import read_yaml
 from pipeline.crawler.url import find_links, parse_url
 from pipeline.engine.ledger import Ledger
+from pipeline.identity import remote_settings
 from pipeline.sources.read import read_records
 from pipeline.sources.record import Gap, Record
 from pipeline.sources.warc.reader import read_warc

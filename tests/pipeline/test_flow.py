@@ -134,8 +134,8 @@ def test_ray_writes_the_same_bytes(crawl, local, tmp_path, workers):
 
 
 def test_merging_spools_first_changes_no_byte(crawl, local, tmp_path, monkeypatch):
-    monkeypatch.setattr("pipeline.steps.shards.MANY", 1)
-    monkeypatch.setattr("pipeline.steps.shards.GROUP", 2)
+    monkeypatch.setattr("pipeline.steps.tokenize.shards.MANY", 1)
+    monkeypatch.setattr("pipeline.steps.tokenize.shards.GROUP", 2)
     run(crawl, tmp_path / "merged", local=True)
     assert len(list((tmp_path / "merged/steps/spools/files").iterdir())) == 2
     assert_same_bytes(local, tmp_path / "merged")

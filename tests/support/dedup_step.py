@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 from pipeline.engine.progress import PlainProgress
 from pipeline.engine.runner import LocalRunner
 from pipeline.engine.settings import RunSettings
-from pipeline.steps import s3_dedup
 from pipeline.steps.context import Context, Part
+from pipeline.steps.dedup import step as dedup_step
 from pipeline.steps.tables import document_schema, signals_type
 
 SIGNALS = signals_type(())
@@ -41,8 +41,8 @@ def run_step(folder, out, config, runner=None, columns=None, **settings):
     parts = [Part(key=f"{n:05d}", path=path, rows=pq.read_metadata(path).num_rows) for n, path in enumerate(files)]
     context = Context(out=out, settings=RunSettings(**settings), runner=runner or LocalRunner(),
                       progress=PlainProgress(quiet=True))  # fmt: skip
-    s3_dedup.run(context, parts, config, SIGNALS)
-    return tuple(_rows(out / name, columns) for name in (s3_dedup.FOLDER, "dropped"))
+    dedup_step.run(context, parts, config, SIGNALS)
+    return tuple(_rows(out / name, columns) for name in (dedup_step.FOLDER, "dropped"))
 
 
 def _rows(folder, columns):
@@ -66,7 +66,7 @@ def files_of(out, *folders):
     """
     return {
         str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for folder in folders or (s3_dedup.FOLDER, "dropped")
+        for folder in folders or (dedup_step.FOLDER, "dropped")
         for path in sorted((out / folder).glob("[!.]*"))
     }
 

@@ -7,13 +7,16 @@ from pathlib import Path
 import pipeline
 from pipeline import stages
 from pipeline.stages.support.limits import Rule
-from pipeline.steps import removal, s3_line_dedup, s3_substring_dedup, texts
+from pipeline.steps.dedup import removal
+from pipeline.steps.text_dedup import lines as line_dedup
+from pipeline.steps.text_dedup import phases
+from pipeline.steps.text_dedup import substrings as substring_dedup
 
 PACKAGE = Path(pipeline.__file__).parent
-STAGE_OF = {"sources/screen.py": "screen", "tools/remove.py": "takedown", "steps/s4_tokenize.py": "rehydrate",
+STAGE_OF = {"sources/screen.py": "screen", "tools/remove.py": "takedown", "steps/tokenize/step.py": "rehydrate",
             "stages/datatrove.py": "datatrove.RegexFilter"}  # fmt: skip
 """Who drops outside `stages/`, where a file's name is its stage's; and the block that the pages are made for."""
-COMPUTED = {"stages/support/limits.py", "stages/datatrove.py", "steps/texts.py"}
+COMPUTED = {"stages/support/limits.py", "stages/datatrove.py", "steps/text_dedup/phases.py"}
 """Where a reason is no literal: it is a Rule's, what datatrove's block says, or a constant of several steps."""
 
 
@@ -21,7 +24,7 @@ def reasons_in_code() -> set[str]:
     """`stage.reason` of every Drop in `pipeline/`, of every quality rule, and of deduplication."""
     found = {f"exact.{removal.EXACT}", f"minhash.{removal.NEAR}"}
     found |= {f"{removal.AGAINST}.{reason}" for reason in (removal.EXACT, removal.NEAR)}
-    found |= {f"{step.STAGE}.{texts.TOO_SHORT}" for step in (s3_line_dedup, s3_substring_dedup)}
+    found |= {f"{step.STAGE}.{phases.TOO_SHORT}" for step in (line_dedup, substring_dedup)}
     for path in sorted(PACKAGE.rglob("*.py")):
         name = path.relative_to(PACKAGE).as_posix()
         stage = STAGE_OF.get(name, path.stem if name.startswith("stages/") else name)

@@ -14,9 +14,10 @@ from pipeline.engine.ledger import Ledger, add_counts
 from pipeline.engine.progress import PlainProgress
 from pipeline.engine.runner import LocalRunner
 from pipeline.engine.settings import RunSettings
-from pipeline.steps import s3_line_dedup, s3_substring_dedup
 from pipeline.steps.context import Context, Part
 from pipeline.steps.tables import document_schema, signals_type
+from pipeline.steps.text_dedup import lines as line_dedup
+from pipeline.steps.text_dedup import substrings as substring_dedup
 
 SCHEMA = document_schema(signals_type(()))
 FIRST_DAY = datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)
@@ -54,7 +55,7 @@ class Run:
     """One run of the step of `config` over parts of rows."""
 
     def __init__(self, out: Path, config: Any, parts: Any, runner: Any = None, **settings: Any) -> None:
-        self.step: Any = s3_line_dedup if isinstance(config, LineDedup) else s3_substring_dedup
+        self.step: Any = line_dedup if isinstance(config, LineDedup) else substring_dedup
         self.out = out
         (out / "in").mkdir(parents=True, exist_ok=True)
         for number, rows in enumerate(parts):

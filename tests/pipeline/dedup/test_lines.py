@@ -7,7 +7,8 @@ from text_steps import DyingRunner, KilledError, Run, document
 
 from pipeline.dedup.lines import LineDedup, distinct_lines, line_keys, registrable_domain, scope_of, without_lines
 from pipeline.engine.settings import RaySettings
-from pipeline.steps import s3_dedup, texts
+from pipeline.steps.dedup import step as dedup_step
+from pipeline.steps.text_dedup import phases
 
 THREE = LineDedup(min_documents=3, min_document_words=None)
 MENU = "Home | About us | Contact"
@@ -121,7 +122,7 @@ def brute_force(rows, config):
                 and line in distinct_lines(row["text"], config)]  # fmt: skip
 
     def tie(row):
-        return int.from_bytes(texts.blake2b(row["id"].encode(), digest_size=8).digest(), "little")
+        return int.from_bytes(phases.blake2b(row["id"].encode(), digest_size=8).digest(), "little")
 
     ordered = sorted(rows, key=lambda row: (row["date"] is None, row["date"] or 0, tie(row)))
     found = {}
@@ -144,9 +145,9 @@ def test_neither_parts_nor_memory_change_what_brute_force_finds(tmp_path, monkey
     rows = crawl(1)
     config = LineDedup(min_documents=4, min_document_words=None)
     wanted = brute_force(rows, config)
-    monkeypatch.setattr(s3_dedup, "LEAST_GROUP", 12)
-    monkeypatch.setattr(texts, "LEAST_RUN", 16)
-    monkeypatch.setattr(texts, "READ_ROWS", 4)
+    monkeypatch.setattr(dedup_step, "LEAST_GROUP", 12)
+    monkeypatch.setattr(phases, "LEAST_RUN", 16)
+    monkeypatch.setattr(phases, "READ_ROWS", 4)
     assert sum(wanted[row["id"]] != row["text"] for row in rows) / len(rows) > 0.2
     for parts in range(1, 5):
         random.Random(parts).shuffle(rows)
@@ -156,7 +157,7 @@ def test_neither_parts_nor_memory_change_what_brute_force_finds(tmp_path, monkey
 
 
 def test_killed_anywhere_and_run_again_gives_the_same_bytes(tmp_path, monkeypatch):
-    monkeypatch.setattr(s3_dedup, "LEAST_GROUP", 12)
+    monkeypatch.setattr(dedup_step, "LEAST_GROUP", 12)
     rows = crawl(2)
     parts = [rows[n::3] for n in range(3)]
     wanted = Run(tmp_path / "undisturbed", THREE, parts).bytes

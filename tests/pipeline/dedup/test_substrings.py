@@ -12,7 +12,9 @@ from pipeline.dedup.repeats import COLUMNS, Items, combined, matches
 from pipeline.dedup.substrings import SubstringDedup, cut_out, cut_words
 from pipeline.engine.ledger import Ledger, add_counts
 from pipeline.engine.settings import RaySettings
-from pipeline.steps import s3_dedup, s3_substring_dedup, texts
+from pipeline.steps.dedup import step as dedup_step
+from pipeline.steps.text_dedup import phases
+from pipeline.steps.text_dedup import substrings as substring_dedup
 
 SMALL = SubstringDedup(min_words=6, min_document_words=None)
 
@@ -42,7 +44,7 @@ def repeated_words(rows, size, keep):
 
 
 def tie(name):
-    return int.from_bytes(texts.blake2b(name.encode(), digest_size=8).digest(), "little")
+    return int.from_bytes(phases.blake2b(name.encode(), digest_size=8).digest(), "little")
 
 
 def left(rows, gone):
@@ -182,9 +184,9 @@ def test_words_of_scripts_with_and_without_spaces(monkeypatch):
 def test_neither_parts_nor_memory_change_what_is_cut(tmp_path, monkeypatch):
     rows = corpus(3, documents=60)
     wanted = Run(tmp_path / "whole", SMALL, [rows])
-    monkeypatch.setattr(s3_dedup, "LEAST_GROUP", 10)
-    monkeypatch.setattr(texts, "LEAST_RUN", 16)
-    monkeypatch.setattr(texts, "READ_ROWS", 4)
+    monkeypatch.setattr(dedup_step, "LEAST_GROUP", 10)
+    monkeypatch.setattr(phases, "LEAST_RUN", 16)
+    monkeypatch.setattr(phases, "READ_ROWS", 4)
     monkeypatch.setattr(substrings, "BLOCK", 5)
     for parts in range(1, 5):
         random.Random(parts).shuffle(rows)
@@ -197,7 +199,7 @@ def test_neither_parts_nor_memory_change_what_is_cut(tmp_path, monkeypatch):
 
 
 def test_killed_anywhere_and_run_again_gives_the_same_bytes(tmp_path, monkeypatch):
-    monkeypatch.setattr(s3_dedup, "LEAST_GROUP", 10)
+    monkeypatch.setattr(dedup_step, "LEAST_GROUP", 10)
     rows = corpus(4)
     parts = [rows[n::3] for n in range(3)]
     wanted = Run(tmp_path / "undisturbed", SMALL, parts).bytes
@@ -212,13 +214,13 @@ def test_killed_anywhere_and_run_again_gives_the_same_bytes(tmp_path, monkeypatc
 
 
 def test_a_run_in_very_many_documents_costs_a_row_for_each_group(tmp_path, monkeypatch):
-    monkeypatch.setattr(s3_dedup, "LEAST_GROUP", 1000)
+    monkeypatch.setattr(dedup_step, "LEAST_GROUP", 1000)
     notice = " ".join(f"w{n}" for n in range(8))  # 3 windows of 6 words
     rows = [document(f"{n:05d}", notice, n) for n in range(4000)]
     run = Run(tmp_path, SMALL, [rows[:1000], rows[1000:2000], rows[2000:3000], rows[3000:]])
     assert [name for name, text in run.texts.items() if text] == ["00000"]
     assert run.counts["changed"] == 3999
-    stored = add_counts(Ledger(tmp_path, s3_substring_dedup.WINDOWS).committed())
+    stored = add_counts(Ledger(tmp_path, substring_dedup.WINDOWS).committed())
     assert stored == {"items": 12_000, "rows": 12}
 
 

@@ -89,7 +89,7 @@ def test_a_resumed_build_makes_a_damaged_file_anew(made, unfinished, capsys, dam
 
 
 def test_a_file_damaged_while_the_run_is_under_way_is_made_anew(made, tmp_path, monkeypatch, capsys):
-    out, filter_run, calls = tmp_path / "out", flow.s2_filter.run, []
+    out, filter_run, calls = tmp_path / "out", flow.filter_step.run, []
 
     def damaged_before(*arguments):
         if not calls:
@@ -97,7 +97,7 @@ def test_a_file_damaged_while_the_run_is_under_way_is_made_anew(made, tmp_path, 
         calls.append(1)
         return filter_run(*arguments)
 
-    monkeypatch.setattr(flow.s2_filter, "run", damaged_before)
+    monkeypatch.setattr(flow.filter_step, "run", damaged_before)
     build(load(made, out), quiet=True)
     assert len(calls) == 2
     assert f"{PART} is not as it was committed; the task that wrote it is done again" in capsys.readouterr().err

@@ -12,11 +12,11 @@ pytest.importorskip("s3fs")
 
 from s3_server import s3_server
 
-from pipeline.identity import remote_settings
 from pipeline.config import load_config
 from pipeline.contract.errors import IntegrityError, UserError
 from pipeline.contract.run import RunRecord
 from pipeline.flow import build
+from pipeline.identity import remote_settings
 from pipeline.storage.files import exists, list_files, read_bytes, write_atomic
 from pipeline.storage.remote import RemoteSettings
 from pipeline.tools.publish import publish

@@ -2,7 +2,7 @@
 
     documents -> signatures        one task per group of parts: digests, bands, sketches (dedup/signing.py)
     signatures -> edges            one task per range of hashes: who shares one (dedup/edges.py)
-    bands + documents -> edges     where candidates are verified (s3_verify.py)
+    bands + documents -> edges     where candidates are verified (verification.py)
     edges -> clusters              connected components: one task, or many in passes (components.py)
 
 Nothing that comes out depends on how documents are grouped, on the number of tasks or on the memory they may use.
@@ -25,11 +25,11 @@ from pipeline.dedup.sets import SetFiles
 from pipeline.dedup.signing import Signer
 from pipeline.engine.ledger import Commit
 from pipeline.steps.committing import commit_file, committed_files, edge_files
-from pipeline.steps.components import ClusterSlice, find_components
 from pipeline.steps.context import Commits, Context, Part
-from pipeline.steps.removal import STEP
-from pipeline.steps.s3_matches import EarlierGroup
-from pipeline.steps.s3_verify import verify_candidates
+from pipeline.steps.dedup.components import ClusterSlice, find_components
+from pipeline.steps.dedup.matches import EarlierGroup
+from pipeline.steps.dedup.removal import STEP
+from pipeline.steps.dedup.verification import verify_candidates
 
 SIGNATURES, EDGES = f"{STEP}-signatures", f"{STEP}-edges"
 READ_ROWS = 256

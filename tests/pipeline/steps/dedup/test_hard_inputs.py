@@ -13,7 +13,7 @@ from dedup_step import SCHEMA
 
 import pipeline
 
-SUPPORT = Path(__file__).parents[2] / "support"
+SUPPORT = Path(__file__).parents[3] / "support"
 MEMORY = 256 << 20
 PAGE = "\n".join(
     f"line {chr(97 + n % 26)}{chr(97 + n // 26)} of a page that was copied again and again" for n in range(40)
@@ -44,7 +44,7 @@ def write(folder, parts):
 def dedup(folder, parts, *options):
     """What dedup_hard.py prints of step 3 on the parts."""
     write(folder / "in", parts)
-    paths = os.pathsep.join([str(SUPPORT), str(Path(pipeline.__file__).parents[1])])
+    paths = os.pathsep.join([str(SUPPORT), str(Path(pipeline.__file__).parents[2])])
     command = [sys.executable, SUPPORT / "dedup_hard.py", folder / "in", folder / "out", str(MEMORY), *options]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": paths}, check=False)
     assert done.returncode == 0, done.stderr

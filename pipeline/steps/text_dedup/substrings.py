@@ -24,10 +24,10 @@ from pipeline.dedup.repeats import Items
 from pipeline.dedup.shingles import U64
 from pipeline.dedup.substrings import SubstringDedup
 from pipeline.engine.ledger import Commit, FileEntry
-from pipeline.steps import texts
 from pipeline.steps.context import Commits, Context, Part
-from pipeline.steps.s3_dedup import group_parts
-from pipeline.steps.texts import Batch, Edit, Group, RunWriter, TextTask
+from pipeline.steps.dedup.step import group_parts
+from pipeline.steps.text_dedup import phases
+from pipeline.steps.text_dedup.phases import Batch, Edit, Group, RunWriter, TextTask
 
 STEP = "substring_dedup"
 STAGE = "repeated_spans"
@@ -85,8 +85,8 @@ def run(context: Context, parts: Sequence[Part], config: SubstringDedup, signals
         GroupTask(key=group.key, out=out, group=group, config=config, shared=shared, memory=memory) for group in groups
     ]
     stored = context.run(WINDOWS, store_windows, tasks)
-    repeats_tasks = texts.repeats_tasks(out, REPEATS, stored, len(groups), 2, memory)
-    repeats = texts.files_of(out, context.run(REPEATS, texts.find_repeats, repeats_tasks))
+    repeats_tasks = phases.repeats_tasks(out, REPEATS, stored, len(groups), 2, memory)
+    repeats = phases.files_of(out, context.run(REPEATS, phases.find_repeats, repeats_tasks))
     return context.run(STEP, cut_out_spans, [
         WithoutSpansTask(
             key=part.key, config=config, shared=shared, repeats=repeats,
@@ -108,8 +108,8 @@ def _shared(context: Context, groups: Sequence[Group], config: SubstringDedup, m
     stored = context.run(ANCHORS, store_anchors, tasks)
     rows = sum(commit.counts["rows"] for commit in stored.values())
     partitions = max(1, -(-rows * anchors.MEMORY_BYTES // memory))
-    runs = texts.runs_of(out, stored)
-    return texts.files_of(out, context.run(SHARED, find_shared, [
+    runs = phases.runs_of(out, stored)
+    return phases.files_of(out, context.run(SHARED, find_shared, [
         SharedTask(key=f"{number:05d}-of-{partitions}", out=out, runs=runs, partition=number, partitions=partitions,
                    groups=len(groups))
         for number in range(partitions)
@@ -125,19 +125,19 @@ def store_anchors(task: GroupTask) -> Commit:
 
     def flush() -> None:
         hashes = np.concatenate(found)
-        name = texts.run_name(ANCHORS, task.key, len(entries))
-        entries.append(texts.publish(task.out, name, lambda path: anchors.write_anchor_run(path, hashes), len(hashes)))
+        name = phases.run_name(ANCHORS, task.key, len(entries))
+        entries.append(phases.publish(task.out, name, lambda path: anchors.write_anchor_run(path, hashes), len(hashes)))
         found.clear()
 
     for part in task.group.parts:
-        for batch in texts.read_batches(part):
+        for batch in phases.read_batches(part):
             found += [cutting.anchors(text, task.config) for text in batch.texts]
             if sum(map(len, found)) >= most:
                 flush()
     if any(map(len, found)):
         flush()
     counts = {"rows": sum(entry.rows or 0 for entry in entries)}
-    return texts.commit_files(task.out, ANCHORS, task.key, entries, start, counts)
+    return phases.commit_files(task.out, ANCHORS, task.key, entries, start, counts)
 
 
 def find_shared(task: SharedTask) -> Commit:
@@ -148,8 +148,8 @@ def find_shared(task: SharedTask) -> Commit:
     def write(path: Path) -> None:
         counts["shared"] = anchors.write_shared(task.runs, task.partition, task.partitions, task.groups, path)
 
-    entry = texts.publish(task.out, texts.run_name(SHARED, task.key, 0), write)
-    return texts.commit_files(task.out, SHARED, task.key, [entry], start, counts)
+    entry = phases.publish(task.out, phases.run_name(SHARED, task.key, 0), write)
+    return phases.commit_files(task.out, SHARED, task.key, [entry], start, counts)
 
 
 def store_windows(task: GroupTask) -> Commit:
@@ -169,17 +169,17 @@ def cut_out_spans(task: WithoutSpansTask) -> Commit:
     place = text.group << 32 | text.first_row
     shared = anchors.read_shared(task.shared, text.group)
     items = _windows(text.part, place, config, shared)
-    marked = texts.repeated_ones(
+    marked = phases.repeated_ones(
         items, task.repeats, text, keep_first=config.keep == "first", apart=config.min_words
     )  # fmt: skip
     gone = [((block.place[mask] - np.uint64(place)).astype(np.int64), block.at[mask]) for block, mask in marked]
     rows, starts = (np.concatenate(columns) for columns in zip(*gone, strict=True))
-    return texts.write_part(text, dict(_edits(text.part, rows, starts, config)), start)
+    return phases.write_part(text, dict(_edits(text.part, rows, starts, config)), start)
 
 
 def _windows(part: Part, place: int, config: SubstringDedup, shared: U64) -> Iterator[Items]:
     """The windows of a part whose anchors are shared, as items; about as many at a time as `cutting.windows` gives."""
-    for batch in texts.read_batches(part):
+    for batch in phases.read_batches(part):
         found: list[tuple[int, cutting.Windows]] = []
         size = 0
         for row, text in enumerate(batch.texts):
@@ -194,14 +194,14 @@ def _windows(part: Part, place: int, config: SubstringDedup, shared: U64) -> Ite
 
 def _items(batch: Batch, found: Sequence[tuple[int, cutting.Windows]], place: int) -> Items:
     rows, some = [row for row, _ in found], [one for _, one in found]
-    return texts.items_of(batch, rows, [one.digests for one in some], [one.starts for one in some], place)
+    return phases.items_of(batch, rows, [one.digests for one in some], [one.starts for one in some], place)
 
 
 def _edits(
     part: Part, rows: npt.NDArray[np.int64], starts: npt.NDArray[np.uint32], config: SubstringDedup
 ) -> Iterator[tuple[int, Edit]]:
     """The documents with windows to remove, which begin at the words `starts` of the documents `rows` (ascending)."""
-    for batch in texts.read_batches(part):
+    for batch in phases.read_batches(part):
         low, high = np.searchsorted(rows, [batch.row, batch.row + len(batch.texts)]).tolist()
         for row in np.unique(rows[low:high]).tolist():
             here = starts[low:high][rows[low:high] == row].astype(np.int64)

@@ -30,8 +30,8 @@ from pipeline.sources.record import Gap, Record
 from pipeline.sources.screen import Screen
 from pipeline.stages.payload_digest import PayloadDigest
 from pipeline.steps.context import Context, StageWork
-from pipeline.steps.reading import Position, Reading, items
-from pipeline.steps.watched import watched_items
+from pipeline.steps.extract.guarded_reading import watched_items
+from pipeline.steps.extract.reading import Position, Reading, items
 from pipeline.storage.files import write_atomic
 
 DIGESTS, FIRSTS = "extract-payloads", "extract-firsts"

@@ -1,9 +1,9 @@
 """Step 3: documents to documents without duplicates.
 
-    documents -> clusters          signatures, edges and components (s3_clusters.py)
+    documents -> clusters          signatures, edges and components (clusters.py)
     clusters -> members            one task per group: what is known of each member (dedup/choose.py)
     members -> verdicts            one task per bucket of clusters: which member stays
-    verdicts -> overlaps           only beside earlier runs: how similar the pairs are exactly (s3_matches.py)
+    verdicts -> overlaps           only beside earlier runs: how similar the pairs are exactly (matches.py)
     documents + verdicts -> documents, dropped      one task per part
 
 Nothing that comes out depends on how documents are grouped, on the number of tasks or on the memory they may use.
@@ -28,11 +28,11 @@ from pipeline.dedup.pairs import read_pairs
 from pipeline.dedup.sets import SetFiles, jaccards
 from pipeline.engine.ledger import Commit
 from pipeline.steps.committing import commit_file, committed_files
-from pipeline.steps.components import ClusterSlice
 from pipeline.steps.context import Commits, Context, Part
-from pipeline.steps.removal import FOLDER, STEP, KeepTask, RemoveTask, keep_part, remove_duplicates
-from pipeline.steps.s3_clusters import cluster
-from pipeline.steps.s3_matches import EarlierGroup, find_overlaps
+from pipeline.steps.dedup.clusters import cluster
+from pipeline.steps.dedup.components import ClusterSlice
+from pipeline.steps.dedup.matches import EarlierGroup, find_overlaps
+from pipeline.steps.dedup.removal import FOLDER, STEP, KeepTask, RemoveTask, keep_part, remove_duplicates
 
 __all__ = ["FOLDER", "STEP", "run"]
 

@@ -19,10 +19,10 @@ from pipeline.dedup import substrings
 from pipeline.dedup.lines import LineDedup, distinct_lines, line_keys, scope_of, without_lines
 from pipeline.dedup.repeats import Items, Mask
 from pipeline.engine.ledger import Commit
-from pipeline.steps import texts
 from pipeline.steps.context import Commits, Context, Part
-from pipeline.steps.s3_dedup import group_parts
-from pipeline.steps.texts import Edit, Group, RunWriter, TextTask
+from pipeline.steps.dedup.step import group_parts
+from pipeline.steps.text_dedup import phases
+from pipeline.steps.text_dedup.phases import Edit, Group, RunWriter, TextTask
 
 STEP = "line_dedup"
 STAGE = "repeated_lines"
@@ -60,8 +60,8 @@ def run(context: Context, parts: Sequence[Part], config: LineDedup, signals: pa.
     groups = [Group(number=number, parts=found) for number, found in enumerate(group_parts(parts))]
     tasks = [LinesTask(key=group.key, out=out, group=group, config=config, memory=memory) for group in groups]
     stored = context.run(ITEMS, store_lines, tasks)
-    repeats_tasks = texts.repeats_tasks(out, REPEATS, stored, len(groups), config.min_documents, memory)
-    repeats = texts.files_of(out, context.run(REPEATS, texts.find_repeats, repeats_tasks))
+    repeats_tasks = phases.repeats_tasks(out, REPEATS, stored, len(groups), config.min_documents, memory)
+    repeats = phases.files_of(out, context.run(REPEATS, phases.find_repeats, repeats_tasks))
     return context.run(STEP, take_out_lines, [
         WithoutLinesTask(
             key=part.key, config=config, repeats=repeats,
@@ -88,25 +88,25 @@ def take_out_lines(task: WithoutLinesTask) -> Commit:
     start = time.process_time()
     text, config = task.text, task.config
     items = _lines(text.part, text.group << 32 | text.first_row, config)
-    marked = texts.repeated_ones(items, task.repeats, text, keep_first=config.keep == "first")
+    marked = phases.repeated_ones(items, task.repeats, text, keep_first=config.keep == "first")
     gone = np.concatenate([mask for _, mask in marked])
-    return texts.write_part(text, dict(_edits(text.part, gone, config)), start)
+    return phases.write_part(text, dict(_edits(text.part, gone, config)), start)
 
 
 def _lines(part: Part, place: int, config: LineDedup) -> Iterator[Items]:
     """The lines of a part as items, each once for a document that has it."""
-    for batch in texts.read_batches(part):
+    for batch in phases.read_batches(part):
         keys = [
             line_keys(distinct_lines(text, config), scope_of(url, config))
             for text, url in zip(batch.texts, batch.urls, strict=True)
         ]
-        yield texts.items_of(batch, range(len(keys)), keys, None, place)
+        yield phases.items_of(batch, range(len(keys)), keys, None, place)
 
 
 def _edits(part: Part, gone: Mask, config: LineDedup) -> Iterator[tuple[int, Edit]]:
     """The documents with lines to remove; `gone` has an entry for every distinct line, in order."""
     at = 0
-    for batch in texts.read_batches(part):
+    for batch in phases.read_batches(part):
         for row, text in enumerate(batch.texts, batch.row):
             lines = distinct_lines(text, config)
             removed = {lines[number] for number in np.flatnonzero(gone[at : at + len(lines)]).tolist()}

@@ -23,9 +23,9 @@ from pipeline.engine.runner import LocalRunner, open_runner
 from pipeline.engine.settings import RunSettings
 from pipeline.flow import build
 from pipeline.report.status import run_status
-from pipeline.steps import components
-from pipeline.steps.components import edge_chunks, find_components, node_ranges, pass_name
 from pipeline.steps.context import Context
+from pipeline.steps.dedup import components
+from pipeline.steps.dedup.components import edge_chunks, find_components, node_ranges, pass_name
 from pipeline.tools.verify import verify
 
 GROUPS = 12
@@ -241,7 +241,7 @@ def test_sigkill_in_the_middle_and_other_workers(tmp_path):
         from pipeline.engine.progress import PlainProgress
         from pipeline.engine.runner import LocalRunner
         from pipeline.engine.settings import RunSettings
-        from pipeline.steps.components import find_components
+        from pipeline.steps.dedup.components import find_components
         from pipeline.steps.context import Context
         out = Path({str(tmp_path)!r})
         edges = {{Path(path): count for path, count in {[(str(path), count) for path, count in edges.items()]}}}
@@ -279,7 +279,7 @@ def test_ray_workers_write_the_same_bytes(tmp_path):
 
 
 def test_a_build_in_passes_is_the_build_in_memory_and_verifies(tmp_path, monkeypatch):
-    monkeypatch.setattr("pipeline.steps.s3_dedup.LEAST_GROUP", 100)
+    monkeypatch.setattr("pipeline.steps.dedup.step.LEAST_GROUP", 100)
     words = [f"{'abcdefghij'[n % 10]}{'klmnopqrst'[n // 10 % 10]}{'uvwxyz'[n // 100]}" for n in range(600)]
     for part in range(4):
         rows = [{"text": " ".join(words[n : n + 40] + words[copy * 3 : copy * 3 + 2])} for n in range(part, 500, 20)

@@ -42,7 +42,7 @@ class RemoveTask:
     """Documents of the group that lie in the parts before it."""
     verdicts: tuple[Path, ...]
     overlaps: Path | None
-    """How similar the group's documents are to those of earlier runs that they go for (s3_matches.py)."""
+    """How similar the group's documents are to those of earlier runs that they go for (matches.py)."""
     signals: pa.DataType
     remove: bool
     """False keeps every member of a cluster."""

@@ -30,7 +30,7 @@ from pipeline.dedup.unionfind import CONTRACT_BYTES
 from pipeline.engine.ledger import Commit, FileEntry, Ledger, add_counts
 from pipeline.steps.committing import publish, spent
 from pipeline.steps.context import Commits, Context
-from pipeline.steps.removal import STEP
+from pipeline.steps.dedup.removal import STEP
 
 CLUSTERS = f"{STEP}-clusters"
 MOST_TASKS = 1024

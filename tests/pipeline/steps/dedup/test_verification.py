@@ -13,10 +13,10 @@ import pipeline
 from pipeline.dedup.config import DedupConfig, MinHashConfig, VerifyConfig
 from pipeline.dedup.shingles import shingle
 from pipeline.engine.settings import RaySettings
-from pipeline.steps import s3_dedup
-from pipeline.steps.s3_verify import CANDIDATES, SETS, VERIFIED
+from pipeline.steps.dedup import step as dedup_step
+from pipeline.steps.dedup.verification import CANDIDATES, SETS, VERIFIED
 
-SUPPORT = Path(__file__).parents[2] / "support"
+SUPPORT = Path(__file__).parents[3] / "support"
 UNSEEN = DedupConfig(scope="global")
 
 
@@ -98,7 +98,7 @@ def test_neither_order_nor_parts_nor_memory_change_the_survivors(tmp_path, memor
     config = verifying(anchors=2)
     wanted = outcome(*step(tmp_path / "whole", rows, config))
     assert 40 < len(wanted[0]) < 150
-    monkeypatch.setattr(s3_dedup, "LEAST_GROUP", 30)
+    monkeypatch.setattr(dedup_step, "LEAST_GROUP", 30)
     random.Random(memory).shuffle(rows)
     assert outcome(*step(tmp_path / "parts", rows, config, 4, ray=RaySettings(memory_per_task=memory))) == wanted
 
@@ -133,7 +133,7 @@ def test_killed_in_every_phase_and_gone_on_with_gives_the_same_bytes(tmp_path, o
     write_parts(tmp_path / "in", [rows[n::3] for n in range(3)])
     config = UNSEEN if not options else DedupConfig(scope="global", minhash=MinHashConfig(verify=VerifyConfig()))
     run_step(tmp_path / "in", tmp_path / "whole", config)
-    paths = os.pathsep.join([str(SUPPORT), str(Path(pipeline.__file__).parents[1])])
+    paths = os.pathsep.join([str(SUPPORT), str(Path(pipeline.__file__).parents[2])])
     command = [sys.executable, SUPPORT / "dedup_kills.py", tmp_path / "in", tmp_path / "killed", *options]
     environment = {**os.environ, "PYTHONPATH": paths}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)

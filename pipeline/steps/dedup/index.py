@@ -19,8 +19,8 @@ from pipeline.dedup.run_index import INDEX_VERSION, Rows, compact
 from pipeline.engine.ledger import Commit, Ledger
 from pipeline.steps.committing import commit_file
 from pipeline.steps.context import Commits, Context, Part
-from pipeline.steps.s3_clusters import SIGNATURES
-from pipeline.steps.s3_dedup import group_parts
+from pipeline.steps.dedup.clusters import SIGNATURES
+from pipeline.steps.dedup.step import group_parts
 
 STEP = "index"
 _KEY = ["id", "warc_path", "warc_offset"]

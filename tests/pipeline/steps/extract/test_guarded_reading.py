@@ -13,8 +13,8 @@ from pipeline.flow import build
 from pipeline.sources.listing import expand
 from pipeline.sources.record import Gap, Record
 from pipeline.sources.screen import Screen
-from pipeline.steps.reading import Position, Reading
-from pipeline.steps.watched import watched_items
+from pipeline.steps.extract.guarded_reading import watched_items
+from pipeline.steps.extract.reading import Position, Reading
 from pipeline.tools.verify import verify
 
 CONFIG = """

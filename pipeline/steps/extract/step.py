@@ -16,13 +16,13 @@ from pipeline.engine.ledger import Commit
 from pipeline.sources.listing import Input
 from pipeline.sources.record import Gap, Record
 from pipeline.sources.screen import Screen
-from pipeline.steps import s0_copies
 from pipeline.steps.context import Commits, Context, StageWork
+from pipeline.steps.extract import exact_copies
+from pipeline.steps.extract.guarded_reading import watched_items
+from pipeline.steps.extract.reading import Position, Reading
 from pipeline.steps.failures import counted
 from pipeline.steps.parts import Chain, Outcome, PartFiles, PartWriter, open_chain
-from pipeline.steps.reading import Position, Reading
 from pipeline.steps.tables import document_schema, dropped_row, place, quarantine_row, signals_type
-from pipeline.steps.watched import watched_items
 
 __all__ = ["FOLDER", "STEP", "Reading", "run"]
 
@@ -42,7 +42,7 @@ class ExtractTask:
     work: StageWork
     known: InputFile | None
     """The input as run.json has it."""
-    copies: s0_copies.Found | None
+    copies: exact_copies.Found | None
     """What step 0 found; None where it was not asked."""
 
 
@@ -50,13 +50,13 @@ def run(
     context: Context, inputs: Sequence[Input], reading: Reading, screen: Screen, stages: tuple[Stage, ...]
 ) -> Commits:
     """The commits of the step, one per input; a task is called by the number of its input."""
-    ranges = s0_copies.run(context, inputs, reading, screen, stages)
+    ranges = exact_copies.run(context, inputs, reading, screen, stages)
     work = context.stage_work(stages)
     known = {item.path: item for item in context.inputs}
     tasks = [
         ExtractTask(key=f"{number:05d}", input=item, reading=reading, screen=screen, work=work,
                     known=known.get(item.path),
-                    copies=None if ranges is None else s0_copies.Found(context.out, number, ranges))
+                    copies=None if ranges is None else exact_copies.Found(context.out, number, ranges))
         for number, item in enumerate(inputs)
     ]  # fmt: skip
     return context.run(STEP, extract, tasks)
@@ -105,11 +105,11 @@ class _Copies:
     """What is known of copies, for one input after another page; nothing, for a config without `payload_digest`."""
 
     def __init__(self, task: ExtractTask, start: Position, begin: Begin) -> None:
-        asked = s0_copies.split_at_digest(task.work.stages)
+        asked = exact_copies.split_at_digest(task.work.stages)
         self._known = task.copies.read() if task.copies else None
         self._seen = None
         if asked and asked[0].scope == "split":
-            self._seen = s0_copies.Seen(task.input, task.reading, task.screen, asked[1])
+            self._seen = exact_copies.Seen(task.input, task.reading, task.screen, asked[1])
             # Behind a place that hung or crashed the reader, copies of what lies before it are left to dedup.
             if not begin.reader_failed():
                 self._seen.catch_up(start)

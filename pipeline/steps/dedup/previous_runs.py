@@ -11,9 +11,10 @@ from pipeline.dedup.config import DedupConfig
 from pipeline.dedup.run_index import INDEX_VERSION, signature_differences
 from pipeline.engine.ledger import Commit, FileEntry, Ledger
 from pipeline.engine.runner import Runner
-from pipeline.steps import index, s4_tokenize
 from pipeline.steps.context import Part
-from pipeline.steps.s3_matches import EarlierGroup
+from pipeline.steps.dedup import index as kept_index
+from pipeline.steps.dedup.matches import EarlierGroup
+from pipeline.steps.tokenize import step as tokenize_step
 
 _REBUILD = "build it again, with run.keep_index: true; for a copy that `tokenmill remove` made, give the run it is of"
 
@@ -87,11 +88,11 @@ def _refuse_incomparable(place: str, name: str, old: Mapping[str, Any], config: 
 
 
 def _groups(place: str, name: str, folder: Path) -> Iterator[EarlierGroup]:
-    commits = Ledger(folder, index.STEP).committed()
+    commits = Ledger(folder, kept_index.STEP).committed()
     if not commits:
         raise InputError(place, f"'{name}' has no index of its documents", hint=_REBUILD)
-    documents = {key: commit.file(s4_tokenize.FOLDER) for key, commit in
-                 Ledger(folder, s4_tokenize.STEP).committed().items()}  # fmt: skip
+    documents = {key: commit.file(tokenize_step.FOLDER) for key, commit in
+                 Ledger(folder, tokenize_step.STEP).committed().items()}  # fmt: skip
     for commit in commits.values():
         yield _group(place, name, folder, commit, documents)
 

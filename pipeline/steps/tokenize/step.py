@@ -15,8 +15,8 @@ from pipeline.engine.isolation import Begin, guarded
 from pipeline.engine.ledger import Commit, FileEntry
 from pipeline.steps.context import Commits, Context, Part, StageWork
 from pipeline.steps.parts import Outcome, PartFiles, PartWriter, open_chain, run_documents
-from pipeline.steps.shards import write_shards
 from pipeline.steps.tables import Place, Row, document_schema, dropped_row
+from pipeline.steps.tokenize.shards import write_shards
 from pipeline.storage.files import write_atomic
 from pipeline.tokens.rehydrate import Rehydrate
 from pipeline.tokens.shuffle import write_spool

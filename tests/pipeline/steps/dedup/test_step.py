@@ -12,8 +12,8 @@ from pipeline.engine.ledger import Ledger
 from pipeline.engine.progress import PlainProgress
 from pipeline.engine.runner import LocalRunner
 from pipeline.engine.settings import RaySettings, RunSettings
-from pipeline.steps import s3_dedup
 from pipeline.steps.context import Context, Part
+from pipeline.steps.dedup import step as dedup_step
 from pipeline.steps.tables import document_schema, signals_type
 
 SIGNALS = signals_type(())
@@ -60,8 +60,8 @@ def dedup(out, parts, config=GLOBAL, runner=None, **settings):
     context = Context(
         out=out, settings=RunSettings(**settings), runner=runner or LocalRunner(), progress=PlainProgress(quiet=True)
     )
-    s3_dedup.run(context, stored, config, SIGNALS)
-    kept = pq.read_table(out / s3_dedup.FOLDER).to_pylist()
+    dedup_step.run(context, stored, config, SIGNALS)
+    kept = pq.read_table(out / dedup_step.FOLDER).to_pylist()
     return kept, pq.read_table(out / "dropped").to_pylist() if (out / "dropped").exists() else []
 
 
@@ -92,7 +92,7 @@ def crawl(families=40):
 
 
 def files_of(out):
-    folders = (s3_dedup.FOLDER, "dropped")
+    folders = (dedup_step.FOLDER, "dropped")
     return {
         str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest()
         for folder in folders
@@ -123,7 +123,7 @@ def test_neither_order_nor_parts_nor_memory_change_the_survivors(tmp_path, confi
     rows = crawl()
     wanted = clusters(*dedup(tmp_path / "whole", [rows], CONFIGS[config]))
     assert len(wanted[0]) == {"both": 40, "exact": 100, "near": 40}[config]
-    monkeypatch.setattr(s3_dedup, "LEAST_GROUP", 30)
+    monkeypatch.setattr(dedup_step, "LEAST_GROUP", 30)
     for parts in range(1, 6):
         random.Random(parts).shuffle(rows)
         ray = RaySettings(memory_per_task=1 << 14) if parts == 4 else RaySettings()
@@ -143,7 +143,7 @@ def test_survivors_stand_for_all_documents(tmp_path):
 
 
 def test_killed_anywhere_and_run_again_gives_the_same_bytes(tmp_path, monkeypatch):
-    monkeypatch.setattr(s3_dedup, "LEAST_GROUP", 60)
+    monkeypatch.setattr(dedup_step, "LEAST_GROUP", 60)
     rows = crawl(20)
     parts = [rows[n::3] for n in range(3)]
     dedup(tmp_path / "undisturbed", parts)
@@ -202,7 +202,7 @@ def test_no_dedup_passes_parts_on_unchanged(tmp_path):
     kept, dropped = dedup(tmp_path / "out", [rows, []], None)
     assert [row["id"] for row in kept] == ["0", "1", "2"]
     assert dropped == []
-    stored = (tmp_path / "out" / s3_dedup.FOLDER / "part-00000.parquet").read_bytes()
+    stored = (tmp_path / "out" / dedup_step.FOLDER / "part-00000.parquet").read_bytes()
     assert stored == (tmp_path / "out" / "in" / "0.parquet").read_bytes()
 
 
@@ -218,8 +218,8 @@ def test_nothing_at_all(tmp_path):
 
 def test_parts_are_grouped_without_being_split(tmp_path):
     part = Part(key="k", path=tmp_path, rows=9000)
-    assert [len(group) for group in s3_dedup.group_parts([part] * 5)] == [1, 1, 1, 1, 1]
+    assert [len(group) for group in dedup_step.group_parts([part] * 5)] == [1, 1, 1, 1, 1]
     small = dataclasses.replace(part, rows=100)
-    assert [len(group) for group in s3_dedup.group_parts([small] * 400)] == [163, 163, 74]
-    assert [len(group) for group in s3_dedup.group_parts([dataclasses.replace(part, rows=10**6)] * 2)] == [1, 1]
-    assert s3_dedup.group_parts([]) == []
+    assert [len(group) for group in dedup_step.group_parts([small] * 400)] == [163, 163, 74]
+    assert [len(group) for group in dedup_step.group_parts([dataclasses.replace(part, rows=10**6)] * 2)] == [1, 1]
+    assert dedup_step.group_parts([]) == []

@@ -12,7 +12,7 @@ from pipeline.sources.read import format_of
 from pipeline.sources.record import Gap, Record
 from pipeline.sources.screen import Screen
 from pipeline.sources.warc.reader import next_record
-from pipeline.steps.reading import Position, Reading, items
+from pipeline.steps.extract.reading import Position, Reading, items
 
 
 def watched_items(

@@ -28,7 +28,7 @@ from pipeline.dedup.signing import shingled
 from pipeline.engine.ledger import Commit, FileEntry, Ledger
 from pipeline.steps.committing import commit_file, publish, spent
 from pipeline.steps.context import Commits, Context, Part
-from pipeline.steps.removal import STEP
+from pipeline.steps.dedup.removal import STEP
 
 MATCHES, MATCHED, OVERLAPS = (f"{STEP}-{name}" for name in ("matches", "matched", "overlaps"))
 READ_ROWS = 256

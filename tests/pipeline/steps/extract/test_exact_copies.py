@@ -16,7 +16,7 @@ from pipeline.dedup.first_copies import partitions_for
 from pipeline.flow import build
 from pipeline.report.status import run_status
 from pipeline.sources.payload import payload_digest
-from pipeline.steps import s0_copies
+from pipeline.steps.extract import exact_copies
 from pipeline.tools.trace import trace_url
 from pipeline.tools.verify import verify
 
@@ -138,7 +138,7 @@ def test_the_documents_are_those_of_a_run_without_it(crawl, done, tmp_path):
 
 
 def test_workers_and_memory_leave_no_trace(crawl, done, tmp_path, monkeypatch):
-    monkeypatch.setattr(s0_copies, "partitions_for", lambda rows, _: partitions_for(rows, 1200))  # 400 bytes a page
+    monkeypatch.setattr(exact_copies, "partitions_for", lambda rows, _: partitions_for(rows, 1200))  # 400 bytes a page
     run(crawl, tmp_path / "small")
     assert len(list((tmp_path / "small/steps/extract-firsts/files").iterdir())) == 4
     assert same(done, tmp_path / "small", "documents", "dropped", "tokens", "steps/extract/documents")
@@ -155,7 +155,7 @@ def test_a_run_that_failed_in_the_step_goes_on(crawl, done, tmp_path, monkeypatc
         raise RuntimeError("the power went")
 
     with monkeypatch.context() as patch:
-        patch.setattr(s0_copies, "find_firsts", stop)
+        patch.setattr(exact_copies, "find_firsts", stop)
         with pytest.raises(RuntimeError, match="the power went"):
             run(crawl, tmp_path / "out")
     assert not (tmp_path / "out/steps/extract").exists()
@@ -190,7 +190,7 @@ def test_in_a_split_pages_that_must_go_have_no_copies(tmp_path):
 
 
 def test_pages_that_collide_are_no_copies(crawl, tmp_path, monkeypatch):
-    monkeypatch.setattr(s0_copies, "quick_key", lambda body, charset: b"the same for all")
+    monkeypatch.setattr(exact_copies, "quick_key", lambda body, charset: b"the same for all")
     run(crawl, tmp_path / "out", SPLIT, "run.isolate=false")
     assert copies(tmp_path / "out") == {  # those of the first page of each file alone
         "https://a.example/late-again": "https://a.example/early",

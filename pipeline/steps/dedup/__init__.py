@@ -1,0 +1,1 @@
+"""Step 3: documents to documents without duplicates, in phases that are tasks with ledgers of their own."""

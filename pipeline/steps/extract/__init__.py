@@ -1,0 +1,1 @@
+"""Steps 0 and 1: inputs to documents with text."""

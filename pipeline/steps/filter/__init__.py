@@ -1,0 +1,1 @@
+"""Step 2: documents to documents that read like prose."""

@@ -1,0 +1,1 @@
+"""Step 4: documents to token shards."""
