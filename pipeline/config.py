@@ -4,18 +4,16 @@ Everything but `run` decides what comes out, and is part of the run's fingerprin
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
 
 import pipeline.stages
-from pipeline.contract.config import Registry, build, resolved
+from pipeline.contract.config import FLATTEN, Registry, build, resolved
 from pipeline.contract.errors import ConfigError
 from pipeline.contract.keys import apply_overrides
 from pipeline.contract.yaml_text import read_yaml
 from pipeline.dedup.config import DedupConfig
-from pipeline.dedup.lines import LineDedup
-from pipeline.dedup.substrings import SubstringDedup
 from pipeline.document import QualityStage, Stage
 from pipeline.engine.settings import RunSettings
 from pipeline.sources.listing import CrawlListing
@@ -23,11 +21,18 @@ from pipeline.sources.rows import Columns
 from pipeline.sources.screen import Screen
 from pipeline.stages.payload_digest import PayloadDigest, refuse_misplaced
 from pipeline.stages.support.user_stages import StageNotFound, add_stages_path
-from pipeline.tokens.rehydrate import Rehydrate
-from pipeline.tokens.train import Split
+from pipeline.steps.registry import OPTIONAL
+from pipeline.steps.tokenize.config import TokenizeConfig
 
-_LONGEST_PATH = 4096
 VARIANTS: dict[type, Registry] = {cast(type, Stage): cast(Registry, pipeline.stages)}
+
+
+def _sections() -> dict[str, type]:
+    return {step.name: step.settings_class() for step in OPTIONAL}
+
+
+def _sections_off() -> dict[str, object]:
+    return dict.fromkeys(step.name for step in OPTIONAL)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,49 +52,6 @@ class InputConfig:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class TrainTokenizer:
-    """A byte-level BPE trained on the surviving documents."""
-
-    vocabulary_size: int = 32_768
-    """Ids in all, end-of-text and the 256 bytes included."""
-    split: Split = "gpt2"
-    """How a text is cut into words before merging: as GPT-2 or as cl100k_base."""
-    max_bytes: int = 2_000_000_000
-    """Train on about this much text, chosen by hash of the document id, when there is more."""
-
-    def __post_init__(self) -> None:
-        if not 257 <= self.vocabulary_size <= 1 << 24:
-            raise ValueError(f"vocabulary_size: must be 257 to 16,777,216, got {self.vocabulary_size}")
-        if self.max_bytes < 1:
-            raise ValueError(f"max_bytes: must be at least 1, got {self.max_bytes}")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class TokenizeConfig:
-    """Step 4: scrub, decontaminate, encode, shuffle."""
-
-    stages: tuple[Stage, ...] = ()
-    """What still happens to a document once duplicates are gone: `pii`, `decontaminate`."""
-    tokenizer: str | None = None
-    """Path of a Hugging Face tokenizer.json. Give this or `train_tokenizer`."""
-    train_tokenizer: TrainTokenizer | None = None
-    """Train a byte-level BPE on the surviving documents instead; it is written to OUT/tokens/tokenizer.json."""
-    end_of_text: str | None = None
-    """The token that closes a document; null looks for the well-known names."""
-    tokens_per_shard: int = 100_000_000
-    """Tokens in a shard, about."""
-    rehydrate: Rehydrate | None = None
-    """Repeat kept documents by how many duplicates they stand for; null writes each once, `{}` takes FineWeb2's
-    weights."""
-
-    def __post_init__(self) -> None:
-        if self.tokens_per_shard < 1:
-            raise ValueError(f"tokens_per_shard: must be at least 1, got {self.tokens_per_shard}")
-        if self.tokenizer and self.train_tokenizer:
-            raise ValueError("tokenizer and train_tokenizer: give one of the two, not both")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class PipelineConfig:
     """One build: WARC files to token shards."""
 
@@ -103,10 +65,8 @@ class PipelineConfig:
     """Step 2: quality rules. Rerun without extracting again."""
     dedup: DedupConfig | None = DedupConfig()
     """Step 3: exact and near duplicates; null keeps them all."""
-    line_dedup: LineDedup | None = None
-    """Step 3b: take lines out that stand in many documents of a domain; null leaves them."""
-    substring_dedup: SubstringDedup | None = None
-    """Step 3c: cut runs of words out that occur elsewhere; null leaves them."""
+    optional: Mapping[str, object] = dataclasses.field(default_factory=_sections_off, metadata={FLATTEN: _sections})
+    """Sections of the optional steps by name, each a key beside the others; null leaves its step out."""
     tokenize: TokenizeConfig = TokenizeConfig()
     """Step 4: documents to token shards."""
     seed: int = 0
@@ -216,15 +176,3 @@ def resolved_config(config: PipelineConfig) -> dict[str, Any]:
     """The config as plain data, every default written out."""
     tree: dict[str, Any] = resolved(config, VARIANTS)
     return tree
-
-
-def named_files(tree: Any) -> Iterator[Path]:
-    """The local files that a resolved config names (tokenizer, lists, benchmarks): their content matters too."""
-    if isinstance(tree, dict):
-        for value in tree.values():
-            yield from named_files(value)
-    elif isinstance(tree, list):
-        for value in tree:
-            yield from named_files(value)
-    elif isinstance(tree, str) and 0 < len(tree) < _LONGEST_PATH and Path(tree).is_file():
-        yield Path(tree)

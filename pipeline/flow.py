@@ -22,7 +22,6 @@ import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
@@ -44,21 +43,29 @@ from pipeline.steps import contamination
 from pipeline.steps.context import Commits, Context, Part, parts_in
 from pipeline.steps.dedup import index as kept_index
 from pipeline.steps.dedup import step as dedup_step
+from pipeline.steps.dedup.matches import EarlierGroup
 from pipeline.steps.dedup.previous_runs import open_earlier, refuse_damaged
 from pipeline.steps.extract import step as extract_step
+from pipeline.steps.extract.reading import Reading
 from pipeline.steps.filter import step as filter_step
-from pipeline.steps.reuse import can_reuse, plan_reuse, take_over
+from pipeline.steps.registry import DEDUP, EXTRACT, FILTER, OPTIONAL, STEPS, TOKENIZE
+from pipeline.steps.reuse import plan_reuse, take_over
 from pipeline.steps.tables import DROPPED_SCHEMA, QUARANTINE_SCHEMA, signals_type, write_empty_part
-from pipeline.steps.text_dedup import lines as line_dedup
-from pipeline.steps.text_dedup import substrings as substring_dedup
 from pipeline.steps.tokenize import step as tokenize_step
 from pipeline.steps.tokenize.tokenizer import tokenizer_for
 from pipeline.tokens.tokenizer import load_tokenizer
 
-OPTIONAL = (line_dedup.STEP, substring_dedup.STEP)
-"""The steps that a run may do without."""
-STEPS = (extract_step.STEP, filter_step.STEP, dedup_step.STEP, *OPTIONAL, tokenize_step.STEP)
-"""The steps that decide what becomes of a document, in order."""
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Opened:
+    """What a build reads, looked at before anything is computed."""
+
+    out: Path
+    inputs: Sequence[Input]
+    previous: Sequence[EarlierGroup]
+    """Documents of earlier runs (`dedup.against`)."""
+
+
 _MAX_REPAIRS = 5  # a disk that damages more files while one run is under way should be replaced, not worked around
 
 
@@ -75,10 +82,11 @@ def build(config: PipelineConfig, *, quiet: bool = False, warn: bool = True, reu
         UserError: something in the config, the inputs or the folder has to be fixed first.
         IntegrityError: records were lost or doubled.
     """
-    out, inputs = _check(config)
+    opened = _open(config)
+    out = opened.out
     with _only_one(out):
         known = RunRecord.read(reuse).inputs if reuse else ()
-        record = identify_run(config, out, inputs, known, can_reuse=can_reuse)
+        record = identify_run(config, out, opened.inputs, known)
         if record.state == "done":
             return record
         for line in record.warnings if warn else ():
@@ -104,20 +112,21 @@ def build(config: PipelineConfig, *, quiet: bool = False, warn: bool = True, reu
                     code=record.sources,
                     inputs=record.inputs,
                 )
-                commits = _steps_with_repair(config, inputs, context)
+                commits = _steps_with_repair(config, opened, context)
             return _finish(config, out, record, commits)
         except BaseException as error:
             dataclasses.replace(record, state="failed", error=f"{type(error).__name__}: {error}").write(out)
             raise
 
 
-def _check(config: PipelineConfig) -> tuple[Path, list[Input]]:
-    """What can be known to be wrong before anything is computed."""
+def _open(config: PipelineConfig) -> Opened:
+    """Whatever can be known to be wrong is refused here, before anything is computed."""
     if not config.run.output:
         raise ConfigError("run.output", "no run folder is given", hint="add --output OUT")
     if config.dedup:
         check_keep(config.dedup.keep, signals_type((*config.extract, *config.filter)))
-        open_earlier(config.dedup, dump=config.input.dump, out=Path(config.run.output))
+    out = Path(config.run.output)
+    previous = open_earlier(config.dedup, dump=config.input.dump, out=out) if config.dedup else ()
     given = config.input
     inputs = expand(given.paths, format=given.format, listing=given.listing, settings=config.run.remote,
                     output=config.run.output)  # fmt: skip
@@ -130,39 +139,38 @@ def _check(config: PipelineConfig) -> tuple[Path, list[Input]]:
     for stage in (*config.extract, *config.filter, *tokenize.stages):
         prepare(stage)
     pipeline.text.features.prepare()
-    return Path(config.run.output).absolute(), inputs
+    return Opened(out=out.absolute(), inputs=inputs, previous=previous)
 
 
-def _steps_with_repair(config: PipelineConfig, inputs: Sequence[Input], context: Context) -> dict[str, Commits]:
+def _steps_with_repair(config: PipelineConfig, opened: Opened, context: Context) -> dict[str, Commits]:
     """The steps; where one meets a damaged file of an earlier one, that file is made anew and the step goes on."""
     for _ in range(_MAX_REPAIRS):
         try:
-            return _steps(config, inputs, context)
+            return _steps(config, opened, context)
         except (UnreadableFile, pa.ArrowException):
             if not forget_damaged(context.runner, context.out, lambda line: print(line, file=sys.stderr)):
                 raise
-    return _steps(config, inputs, context)
+    return _steps(config, opened, context)
 
 
-def _steps(config: PipelineConfig, inputs: Sequence[Input], context: Context) -> dict[str, Commits]:
+def _steps(config: PipelineConfig, opened: Opened, context: Context) -> dict[str, Commits]:
     """The steps; each takes the parts that the one before committed."""
     out = context.out
 
-    reading = extract_step.Reading(dump=config.input.dump, columns=config.input.columns, remote=config.run.remote)
-    extracted = extract_step.run(context, inputs, reading, config.screen, config.extract)
-    parts = parts_in(out, extracted.values(), extract_step.FOLDER)
+    reading = Reading(dump=config.input.dump, columns=config.input.columns, remote=config.run.remote)
+    extracted = extract_step.run(context, opened.inputs, reading, config.screen, config.extract)
+    parts = parts_in(out, extracted.values(), EXTRACT.folder)
 
     signals = signals_type((*config.extract, *config.filter))
     filtered = filter_step.run(context, parts, config.filter, signals)
-    parts = parts_in(out, filtered.values(), filter_step.FOLDER)
+    parts = parts_in(out, filtered.values(), FILTER.folder)
 
     signed = parts
-    earlier = open_earlier(config.dedup, dump=config.input.dump, out=out) if config.dedup else ()
-    refuse_damaged(context.runner, earlier)
-    deduped = dedup_step.run(context, parts, config.dedup, signals, earlier)
-    parts = parts_in(out, deduped.values(), dedup_step.FOLDER)
+    refuse_damaged(context.runner, opened.previous)
+    deduped = dedup_step.run(context, parts, config.dedup, signals, opened.previous)
+    parts = parts_in(out, deduped.values(), DEDUP.folder)
 
-    taken_out, parts = _take_out(config, context, parts)
+    taken, parts, counted = _optional_steps(config, context, parts)
     encoding = tokenize_step.Encoding(
         tokenizer=tokenizer_for(config.tokenize, out, parts, config.seed),
         end_of_text=config.tokenize.end_of_text,
@@ -170,32 +178,31 @@ def _steps(config: PipelineConfig, inputs: Sequence[Input], context: Context) ->
         tokens_per_shard=config.tokenize.tokens_per_shard,
         rehydrate=config.tokenize.rehydrate,
     )
-    own = {step.STAGE: step.SIGNALS for _, step in _optional_steps(config)}
-    signals = signals_type((*config.extract, *config.filter, *config.tokenize.stages), own)
+    signals = signals_type((*config.extract, *config.filter, *config.tokenize.stages), counted)
     tokenized = tokenize_step.run(context, parts, config.tokenize.stages, signals, encoding)
     if config.dedup and config.run.keep_index:
-        kept_index.run(context, signed, parts_in(out, tokenized.values(), tokenize_step.FOLDER))
-    commits = {extract_step.STEP: extracted, filter_step.STEP: filtered, dedup_step.STEP: deduped, **taken_out,
-               tokenize_step.STEP: tokenized}  # fmt: skip
+        kept_index.run(context, signed, parts_in(out, tokenized.values(), TOKENIZE.folder))
+    commits = {EXTRACT.name: extracted, FILTER.name: filtered, DEDUP.name: deduped, **taken,
+               TOKENIZE.name: tokenized}  # fmt: skip
     contamination.run(context, commits, (*config.extract, *config.filter, *config.tokenize.stages))
     return commits
 
 
-def _take_out(config: PipelineConfig, context: Context, parts: Sequence[Part]) -> tuple[dict[str, Commits], list[Part]]:
-    """The optional steps that take repeated text out of documents: their commits, and the parts after them."""
+def _optional_steps(
+    config: PipelineConfig, context: Context, parts: Sequence[Part]
+) -> tuple[dict[str, Commits], list[Part], dict[str, Sequence[str]]]:
+    """The optional steps that the config asks for: their commits, the parts after them, and what they count."""
     done: dict[str, Commits] = {}
-    stages, own = (*config.extract, *config.filter), dict[str, tuple[str, ...]]()
-    for section, step in _optional_steps(config):
-        own[step.STAGE] = step.SIGNALS
-        done[step.STEP] = step.run(context, parts, section, signals_type(stages, own))
-        parts = parts_in(context.out, done[step.STEP].values(), step.FOLDER)
-    return done, list(parts)
-
-
-def _optional_steps(config: PipelineConfig) -> list[tuple[Any, Any]]:
-    """The optional steps that the config asks for, in order, each behind its section."""
-    steps = (config.line_dedup, line_dedup), (config.substring_dedup, substring_dedup)
-    return [(section, step) for section, step in steps if section]
+    counted: dict[str, Sequence[str]] = {}
+    for step in OPTIONAL:
+        section = config.optional[step.name]
+        if section is None:
+            continue
+        counted[step.stage] = step.signals
+        signals = signals_type((*config.extract, *config.filter), counted)
+        done[step.name] = step.run(context, parts, section, signals)
+        parts = parts_in(context.out, done[step.name].values(), step.folder)
+    return done, list(parts), counted
 
 
 def _finish(config: PipelineConfig, out: Path, record: RunRecord, commits: Mapping[str, Commits]) -> RunRecord:
@@ -217,7 +224,7 @@ def _finish(config: PipelineConfig, out: Path, record: RunRecord, commits: Mappi
 def add_up(commits: Mapping[str, Commits]) -> Totals:
     """The totals of a run from the commits of its steps."""
     counts = {step: add_counts(done) for step, done in commits.items()}
-    first, last = counts[STEPS[0]], counts[STEPS[-1]]
+    first, last = counts[EXTRACT.name], counts[TOKENIZE.name]
     dropped = {
         f"{step}.{name.removeprefix('dropped.')}": number
         for step, numbers in counts.items()
@@ -238,8 +245,8 @@ def add_up(commits: Mapping[str, Commits]) -> Totals:
 
 def read_commits(out: Path) -> dict[str, Commits]:
     """The commits of the steps of a run folder, without the optional ones it has not taken."""
-    found = {step: Ledger(out, step).committed() for step in STEPS}
-    return {step: commits for step, commits in found.items() if commits or step not in OPTIONAL}
+    found = {step: Ledger(out, step.name).committed() for step in STEPS}
+    return {step.name: commits for step, commits in found.items() if commits or not step.optional}
 
 
 def _sweep(out: Path, *, keep_steps: bool, keep_index: bool) -> None:

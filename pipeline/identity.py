@@ -6,19 +6,21 @@ import datetime
 import importlib.metadata
 import platform
 import shlex
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pipeline
-from pipeline.config import PipelineConfig, named_files, resolved_config
+from pipeline.config import PipelineConfig, resolved_config
 from pipeline.contract.config import build, differences, fingerprint
 from pipeline.contract.errors import ConfigError
 from pipeline.contract.manifest import sha256_file
 from pipeline.contract.run import InputFile, RunRecord
 from pipeline.sources.listing import Input
 from pipeline.stages.support.language_warnings import language_warnings
-from pipeline.stages.support.user_stages import code_changes, own_names, sources
+from pipeline.stages.support.user_stages import own_names, sources
+from pipeline.steps.changes import earlier_runs, input_changes, named_files, source_changes, without_input
+from pipeline.steps.reuse import can_reuse
 from pipeline.storage.files import is_remote
 from pipeline.storage.remote import RemoteSettings
 
@@ -34,8 +36,6 @@ def identify_run(
     out: Path,
     inputs: Sequence[Input],
     known: Sequence[InputFile] = (),
-    *,
-    can_reuse: Callable[[Path, RunRecord, RunRecord], bool],
 ) -> RunRecord:
     """The record of this run, not yet written: a new folder's, or an existing folder's if it is the same run.
 
@@ -44,7 +44,6 @@ def identify_run(
         out: the run folder.
         inputs: what is read.
         known: inputs of an earlier run, which are not read again to find their SHA-256 if they are unchanged.
-        can_reuse: whether a new run could take over some of what is in the folder, by its record and the new one.
 
     Raises:
         ConfigError: the folder holds something else; the message names what changed.
@@ -56,7 +55,7 @@ def identify_run(
         raise _no_run_folder(out, inputs)
     new = _identify(config, inputs, old.inputs if old else known)
     if old is not None:
-        _refuse_changes(out, old, new, can_reuse)
+        _refuse_changes(out, old, new)
         if old.state == "done":
             return old
         new = dataclasses.replace(new, started=old.started)
@@ -109,17 +108,6 @@ def remote_settings(record: RunRecord, options: Mapping[str, object] | None = No
     return dataclasses.replace(saved, options={**shown, **(options or {})})
 
 
-def without_input(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """The inputs found stand for the patterns that found them."""
-    rest = {key: value for key, value in tree["input"].items() if key not in ("paths", "listing")}
-    return {**tree, "input": rest}
-
-
-def earlier_runs(tree: Mapping[str, Any]) -> tuple[str, ...]:
-    """The run folders that a resolved config names (`dedup.against`); what identifies one is its fingerprint."""
-    return tuple((tree.get("dedup") or {}).get("against", ()))
-
-
 def _versions() -> dict[str, str]:
     versions = {"python": platform.python_version(), "tokenmill": pipeline.__version__}
     for name in LIBRARIES:
@@ -156,9 +144,7 @@ def _absolute(path: str) -> str:
     return str(place.parent.resolve() / place.name)
 
 
-def _refuse_changes(
-    out: Path, old: RunRecord, new: RunRecord, can_reuse: Callable[[Path, RunRecord, RunRecord], bool]
-) -> None:
+def _refuse_changes(out: Path, old: RunRecord, new: RunRecord) -> None:
     if old.fingerprint == new.fingerprint:
         return
     changes = [
@@ -179,25 +165,3 @@ def _refuse_changes(
 
 def _decides(record: RunRecord) -> dict[str, Any]:
     return {key: value for key, value in record.config.items() if key != "run"}
-
-
-def source_changes(old: RunRecord, new: RunRecord, names: Collection[str] | None = None) -> list[str]:
-    """What happened to the code of the user's own stages between two runs, one line each; of `names` alone, if given.
-
-    A stage that only one of the runs has is a change of the config.
-    """
-    before = {name: code for name, code in old.sources.items() if names is None or name in names}
-    return code_changes(before, new.sources)
-
-
-def input_changes(old: Sequence[InputFile], new: Sequence[InputFile]) -> list[str]:
-    """What happened to the inputs between two runs, one line each."""
-    before, after = {item.path: item for item in old}, {item.path: item for item in new}
-    gone = [f"input {path} is no longer there" for path in before if path not in after]
-    added = [f"input {path} is new" for path in after if path not in before]
-    changed = [
-        f"input {path} has changed ({before[path].bytes} -> {after[path].bytes} bytes)"
-        for path in after
-        if path in before and before[path].identity() != after[path].identity()
-    ]
-    return gone + added + changed

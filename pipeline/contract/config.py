@@ -26,6 +26,9 @@ from pipeline.contract.errors import ConfigError, nearest
 from pipeline.contract.yaml_text import kind_of
 
 T = TypeVar("T")
+FLATTEN = "flatten"
+"""Key in the metadata of a field whose items are keys of the section itself: a function that gives the class of each
+item by name, all of them optional. The field is a mapping of names to instances, or None."""
 Variants = Mapping[type, "Registry"]
 
 
@@ -59,12 +62,7 @@ def resolved(config: Any, variants: Variants | None = None) -> Any:
 def _resolved(value: Any, hint: Any, variants: Variants) -> Any:
     """`value` as plain data; `hint` tells whether it is written as a variant, with its name."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        annotations = _hints(type(value))
-        fields = {
-            key_of(field): _resolved(getattr(value, field.name), annotations[field.name], variants)
-            for field in dataclasses.fields(value)
-            if field.init and not field.name.startswith("_")
-        }
+        fields = {key.name: _resolved(key.value_in(value), key.hint, variants) for key in keys_of(type(value)).values()}
         registry = next((variants[part] for part in (hint, *get_args(hint)) if part in variants), None)
         return {registry.name_of(type(value)): fields} if registry else fields
     if isinstance(value, Mapping):
@@ -112,6 +110,51 @@ def field_docs(cls: type) -> dict[str, str]:
                 if isinstance(text, str):
                     docs[field.target.id] = " ".join(text.split())
     return docs
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Key:
+    """A key of a section in YAML: a field of its class, or an item of a flattened field."""
+
+    name: str
+    hint: Any
+    """Type of its value."""
+    field: "dataclasses.Field[Any]"
+    flattened: bool = False
+
+    @property
+    def required(self) -> bool:
+        """Whether it has no default."""
+        nothing = dataclasses.MISSING
+        return not self.flattened and self.field.default is nothing and self.field.default_factory is nothing
+
+    @property
+    def default(self) -> Any:
+        """Of a key that is not required."""
+        if self.flattened:
+            return None
+        return self.field.default if self.field.default_factory is dataclasses.MISSING else self.field.default_factory()
+
+    def value_in(self, config: Any) -> Any:
+        """The value of the key in an instance of the class."""
+        value = getattr(config, self.field.name)
+        return value[self.name] if self.flattened else value
+
+
+@functools.cache
+def keys_of(cls: type) -> dict[str, Key]:
+    """The keys of a config class, in order."""
+    keys: dict[str, Key] = {}
+    annotations = _hints(cls)
+    for field in dataclasses.fields(cls):
+        if not field.init or field.name.startswith("_"):
+            continue
+        if FLATTEN in field.metadata:
+            items: Mapping[str, type] = field.metadata[FLATTEN]()
+            keys |= {name: Key(name, item | None, field, flattened=True) for name, item in items.items()}
+        else:
+            keys[key_of(field)] = Key(key_of(field), annotations[field.name], field)
+    return keys
 
 
 def key_of(field: "dataclasses.Field[Any]") -> str:
@@ -252,24 +295,27 @@ def _variant(registry: Registry, value: Any, where: str, path: str, variants: Va
 def _dataclass(cls: type, value: Any, where: str, path: str, variants: Variants) -> Any:
     if not isinstance(value, dict):
         raise _wrong("a mapping of settings", value, where, path)
-    fields = {key_of(field): field for field in dataclasses.fields(cls) if field.init and field.name[0] != "_"}
+    keys = keys_of(cls)
     for key in value:
-        if key not in fields:
-            hint = nearest(str(key), fields) or getattr(cls, "UNKNOWN_FIELD", "").format(key) or None
-            raise ConfigError(_place(where, path), f"unknown field '{key}'", known=sorted(fields), hint=hint)
-    annotations = _hints(cls)
+        if key not in keys:
+            hint = nearest(str(key), keys) or getattr(cls, "UNKNOWN_FIELD", "").format(key) or None
+            raise ConfigError(_place(where, path), f"unknown field '{key}'", known=sorted(keys), hint=hint)
     prefix = f"{path}." if path else ""
-    arguments = {
-        fields[key].name: _value(annotations[fields[key].name], item, where, prefix + key, variants)
-        for key, item in value.items()
+    arguments: dict[str, Any] = {
+        key.field.name: {name: None for name, other in keys.items() if other.field is key.field}
+        for key in keys.values()
+        if key.flattened
     }
-    missing = [
-        name
-        for name, field in fields.items()
-        if name not in value and field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-    ]
+    for name, item in value.items():
+        key = keys[name]
+        found = _value(key.hint, item, where, prefix + name, variants)
+        if key.flattened:
+            arguments[key.field.name][name] = found
+        else:
+            arguments[key.field.name] = found
+    missing = [name for name, key in keys.items() if name not in value and key.required]
     if missing:
-        doc = field_docs(cls).get(fields[missing[0]].name)
+        doc = field_docs(cls).get(keys[missing[0]].field.name)
         raise ConfigError(_place(where, prefix + missing[0]), "is required and not given", hint=doc)
     try:
         return cls(**arguments)

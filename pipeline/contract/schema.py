@@ -12,7 +12,7 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Union, get_args, get_origin
 
-from pipeline.contract.config import Registry, Variants, field_docs, hints, key_of, resolved
+from pipeline.contract.config import Registry, Variants, field_docs, keys_of, resolved
 
 Schema = dict[str, Any]
 _NULL: Schema = {"type": "null"}
@@ -82,21 +82,18 @@ class _Writer:
         return _reference(name)
 
     def _object(self, cls: type) -> Schema:
-        docs, annotations, properties, required = field_docs(cls), hints(cls), {}, []
+        docs, properties, required = field_docs(cls), {}, []
         example = _Example(cls)
-        for field in dataclasses.fields(cls):
-            if not field.init or field.name.startswith("_"):
-                continue
-            entry = _bounded(self.schema(annotations[field.name]), functools.partial(example.accepts, field.name))
-            if field.default is not dataclasses.MISSING:
-                entry["default"] = resolved(field.default, self._variants)
-            elif field.default_factory is not dataclasses.MISSING:
-                entry["default"] = resolved(field.default_factory(), self._variants)
+        for key in keys_of(cls).values():
+            entry = _bounded(self.schema(key.hint), functools.partial(example.accepts, key.field.name))
+            if key.required:
+                required.append(key.name)
             else:
-                required.append(key_of(field))
-            if field.name in docs:
-                entry["description"] = docs[field.name]
-            properties[key_of(field)] = entry
+                entry["default"] = resolved(key.default, self._variants)
+            description = _summary(get_args(key.hint)[0]) if key.flattened else docs.get(key.field.name)
+            if description:
+                entry["description"] = description
+            properties[key.name] = entry
         if "languages" in properties and hasattr(cls, "RULES"):
             limits = {rule.limit: _without_default(properties[rule.limit]) for rule in cls.RULES}
             properties["languages"]["additionalProperties"] = {

@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 
 from pipeline.contract.run import RunRecord
 from pipeline.explore.scan import Part
+from pipeline.steps.registry import STEPS
 
 TABLES = ("documents", "dropped", "quarantine")
-STEPS = ("extract", "filter", "dedup", "line_dedup", "substring_dedup", "tokenize")
 NUMBERS = ("token_count", "cluster_size", "language_score", "copies")
 _NAME = re.compile(r"part-([A-Za-z0-9_-]+)\.parquet")
 _EMPTY = "none"
@@ -87,7 +87,7 @@ def split_reason(name: str) -> tuple[str, str, str]:
 
 def step_of(part: str) -> str:
     """The step that wrote a part of dropped or quarantine: `extract` of `extract-00017`."""
-    return next((step for step in sorted(STEPS, key=len, reverse=True) if part.startswith(f"{step}-")), "")
+    return next((step.name for step in STEPS if part.startswith(f"{step.name}-")), "")
 
 
 def key_of(part: str) -> str:

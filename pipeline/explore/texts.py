@@ -9,15 +9,8 @@ import pyarrow.compute as pc
 
 from pipeline.explore.folder import Folder, key_of, step_of
 from pipeline.explore.scan import Budget, Coverage, Part, read_row, scan
+from pipeline.steps.registry import DEDUP, FILTER, steps_before
 
-BEFORE = {
-    "filter": ("extract",),
-    "dedup": ("filter",),
-    "line_dedup": ("dedup",),
-    "substring_dedup": ("line_dedup", "dedup"),
-    "tokenize": ("substring_dedup", "line_dedup", "dedup", "filter"),
-}
-"""Step -> steps whose documents it may have read, the likeliest first."""
 _PLACE = ("id", "warc_path", "warc_offset")
 EXCERPT, EXCERPT_SECONDS = 150, 0.4
 """Characters; seconds for all of a page's."""
@@ -38,22 +31,22 @@ def dropped_text(folder: Folder, part: str, row: Mapping[str, Any]) -> Source | 
     """The text of a row of `dropped`, where it is on disk."""
     if row.get("text") is not None:
         return Source(row["text"], "stored with the row (run.dropped_text)", row)
-    for step in BEFORE.get(step_of(part), ()):
-        found = _row_in(folder.parts(f"steps/{step}/documents").get(key_of(part)), row)
+    for step in steps_before(step_of(part)):
+        found = _row_in(folder.parts(step.folder).get(key_of(part)), row)
         if found is not None:
-            return Source(found["text"] or "", f"as step {step} left it", found)
+            return Source(found["text"] or "", f"as step {step.name} left it", found)
     return None
 
 
 def kept_text(folder: Folder, part: str, row: Mapping[str, Any]) -> str:
     """The text of a row of `documents` as deduplication saw it, or where that is gone, as it was kept."""
-    found = _row_in(folder.parts("steps/dedup/documents").get(part), row)
+    found = _row_in(folder.parts(DEDUP.folder).get(part), row)
     return str((found or row)["text"] or "")
 
 
 def measured(folder: Folder, part: str, row: Mapping[str, Any]) -> Mapping[str, Any]:
     """The stored signals of a row that the filter step dropped; empty where there are none."""
-    if step_of(part) != "filter":
+    if step_of(part) != FILTER.name:
         return {}
     found = _row_in(folder.parts("steps/filter/measured").get(part), row)
     return (found or {}).get("signals") or {}

@@ -18,9 +18,8 @@ from pipeline.contract.tables import read_table
 from pipeline.engine.ledger import Commit, Ledger, add_counts
 from pipeline.report.clusters import Clusters, find_clusters, hosts
 from pipeline.report.contamination import ContaminationReport, collect_contamination
+from pipeline.steps.registry import OPTIONAL, STEPS, Step
 
-STEPS = ("extract", "filter", "dedup", "line_dedup", "substring_dedup", "tokenize")
-TAKING_OUT = ("line_dedup", "substring_dedup")
 MAX_PARTS = 200
 EXAMPLES = 5
 TOP_CLUSTERS, MEMBERS, PAIRS = 10, 3, 200
@@ -66,7 +65,7 @@ class StageCost:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class TakenOut:
-    """What line or substring dedup took out of documents that stayed."""
+    """What an optional step took out of documents that stayed."""
 
     step: str
     read: int
@@ -85,7 +84,7 @@ class ReportData:
     out: str
     funnel: Sequence[FunnelStep]
     taken_out: Sequence[TakenOut]
-    """Empty for a run without line and substring dedup."""
+    """Empty for a run without such steps."""
     reasons: Sequence[Reason]
     languages: Sequence[tuple[str, int]]
     domains: Sequence[tuple[str, int]]
@@ -108,7 +107,7 @@ class ReportData:
 
 def collect(out: Path, record: RunRecord) -> ReportData:
     """Gather the report of a run that has committed its four steps."""
-    commits = {step: done for step in STEPS if (done := Ledger(out, step).committed())}
+    commits = {step.name: done for step in STEPS if (done := Ledger(out, step.name).committed())}
     documents, partial = _sample(out / "documents", _DOCUMENT_COLUMNS)
     quarantine, _ = _sample(out / "quarantine", ["url", "stage", "cause", "seconds", "warc_path", "warc_offset"])
     rows = documents.to_pylist()
@@ -119,7 +118,7 @@ def collect(out: Path, record: RunRecord) -> ReportData:
         record=record,
         out=out.name,
         funnel=[_funnel_step(step, done) for step, done in commits.items()],
-        taken_out=[_taken_out(step, done) for step, done in commits.items() if step in TAKING_OUT],
+        taken_out=[_taken_out(step, commits[step.name]) for step in OPTIONAL if step.name in commits],
         reasons=_reasons(out, record),
         languages=_most_common(row["language"] or "unknown" for row in rows),
         domains=_most_common(hosts(documents["url"]).to_pylist()),
@@ -140,11 +139,11 @@ def collect(out: Path, record: RunRecord) -> ReportData:
     )
 
 
-def _taken_out(step: str, commits: Mapping[str, Commit]) -> TakenOut:
+def _taken_out(step: Step, commits: Mapping[str, Commit]) -> TakenOut:
     counts = add_counts(commits)
-    pieces = {name: counts[f"{name}_removed"] for name in ("lines", "spans", "words") if f"{name}_removed" in counts}
+    pieces = {name: counts[f"{name}_removed"] for name in step.signals if name != "characters"}
     return TakenOut(
-        step, counts["read"], counts["changed"], pieces, counts["characters_removed"], counts["characters_read"]
+        step.name, counts["read"], counts["changed"], pieces, counts["characters_removed"], counts["characters_read"]
     )
 
 

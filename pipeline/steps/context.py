@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipeline.contract.run import InputFile
 from pipeline.document import Stage
-from pipeline.engine.ledger import Commit
+from pipeline.engine.ledger import Commit, FileEntry
 from pipeline.engine.progress import Progress
 from pipeline.engine.runner import Runner
 from pipeline.engine.settings import PageLimits, RunSettings
@@ -25,6 +25,8 @@ class Part:
     key: str
     path: Path
     rows: int
+    file: FileEntry | None = None
+    """What the commit says of the file."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,4 +78,4 @@ class Context:
 def parts_in(out: Path, commits: Iterable[Commit], folder: str) -> list[Part]:
     """The documents parts that a step committed in `folder`."""
     found = [(commit.key, commit.file(folder)) for commit in commits]
-    return [Part(key=key, path=out / entry.path, rows=entry.rows or 0) for key, entry in found if entry]
+    return [Part(key=key, path=out / entry.path, rows=entry.rows or 0, file=entry) for key, entry in found if entry]

@@ -7,39 +7,23 @@ had been interrupted. The last step is always run.
 """
 
 import dataclasses
-import os
-import shutil
-import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import named_files
 from pipeline.contract.config import differences
 from pipeline.contract.errors import ConfigError, InputError, IntegrityError
 from pipeline.contract.run import RunRecord
 from pipeline.engine.ledger import Commit, FileEntry, Ledger
-from pipeline.identity import earlier_runs, input_changes, source_changes, without_input
 from pipeline.stages.support.user_stages import own_names
-from pipeline.steps.dedup import step as dedup_step
+from pipeline.steps.changes import earlier_runs, input_changes, named_files, source_changes, without_input
 from pipeline.steps.extract import exact_copies
-from pipeline.steps.extract import step as extract_step
-from pipeline.steps.filter import step as filter_step
-from pipeline.steps.text_dedup import lines as line_dedup
-from pipeline.steps.text_dedup import substrings as substring_dedup
+from pipeline.steps.registry import EXTRACT, FILTER, STEPS, Step
+from pipeline.storage.files import link_or_copy
 
-SECTIONS: dict[str, tuple[str, ...]] = {
-    extract_step.STEP: ("input", "screen", "extract"),
-    filter_step.STEP: ("filter",),
-    dedup_step.STEP: ("dedup",),
-    line_dedup.STEP: ("line_dedup",),
-    substring_dedup.STEP: ("substring_dedup",),
-}
-"""The config sections that decide what each step makes of what the one before it made."""
-OPTIONAL = (line_dedup.STEP, substring_dedup.STEP)
-"""Steps that neither run may have taken."""
-BY_INPUT = (extract_step.STEP, filter_step.STEP)
-"""Steps with a task for each input, called by the input's number, that looks at nothing but this input."""
+REUSABLE = STEPS[:-1]
+"""The last step is always run."""
+BY_INPUT = tuple(step.name for step in REUSABLE if step.task_per_input)
 _MOST_SHOWN = 12
 _NAMES = {exact_copies.DIGESTS: "page digests"}
 Keys = Mapping[str, str]
@@ -61,7 +45,7 @@ class Plan:
 
     def describe(self) -> str:
         """For people."""
-        steps = [name for name in self.ledgers if name in SECTIONS] or list(self.ledgers)
+        steps = [step.name for step in REUSABLE if step.name in self.ledgers] or list(self.ledgers)
         whole = [name for name in steps if name not in BY_INPUT and name not in _NAMES]
         counted = [
             f"{_NAMES.get(name, name)} of {len(self.ledgers[name]):,} of {self.inputs:,} inputs"
@@ -116,14 +100,14 @@ def _plan_steps(source: Path, old: RunRecord, record: RunRecord) -> Plan:
     """The plan for the same inputs: whole steps."""
     steps: list[str] = []
     stopped: list[str] = []
-    for step, sections in SECTIONS.items():
-        stopped = _changes(step, sections, old, record)
-        if not stopped and step in OPTIONAL and record.config[step] is None:
+    for step in REUSABLE:
+        stopped = _changes(step, old, record)
+        if not stopped and step.optional and not step.taken(record.config):
             continue
-        stopped = stopped or _missing(source, _ledgers(source, step), step)
+        stopped = stopped or _missing(source, _ledgers(source, step.name), step.name)
         if stopped:
             break
-        steps.append(step)
+        steps.append(step.name)
     if not steps:
         raise _refusal(source, stopped)
     ledgers = {name: {key: key for key in Ledger(source, name).committed()}
@@ -134,7 +118,7 @@ def _plan_steps(source: Path, old: RunRecord, record: RunRecord) -> Plan:
 def _plan_inputs(source: Path, old: RunRecord, record: RunRecord, same: Keys) -> Plan:
     """The plan for inputs of which only some are the same: single tasks of the steps that look at one input."""
     moved = input_changes(old.inputs, record.inputs) or ["the inputs come in another order"]
-    changes = _changes(extract_step.STEP, SECTIONS[extract_step.STEP], old, record)
+    changes = _changes(EXTRACT, old, record)
     if changes or not same:
         raise _refusal(source, [*changes, *moved])
     names = list(BY_INPUT)
@@ -143,14 +127,14 @@ def _plan_inputs(source: Path, old: RunRecord, record: RunRecord, same: Keys) ->
             [exact_copies.DIGESTS],
             [*moved, "payload_digest with scope: run compares the pages of all inputs"],
         )
-    elif changes := _changes(filter_step.STEP, SECTIONS[filter_step.STEP], old, record):
-        names, moved = [extract_step.STEP], [*changes, *moved]
+    elif changes := _changes(FILTER, old, record):
+        names, moved = [EXTRACT.name], [*changes, *moved]
     ledgers = {}
     for name in names:
         done = {key for key, commit in Ledger(source, name).committed().items() if not _gone(source, [commit])}
         ledgers[name] = {key: before for key, before in same.items() if before in done}
     if not ledgers[names[0]]:
-        raise _refusal(source, _missing(source, names[:1], extract_step.STEP))
+        raise _refusal(source, _missing(source, names[:1], EXTRACT.name))
     return Plan(source=source, ledgers=ledgers, inputs=len(record.inputs), stopped_by=tuple(moved))
 
 
@@ -170,16 +154,16 @@ def take_over(plan: Plan, out: Path) -> dict[str, int]:
     return {name: _take_over(plan.source, out, name, keys) for name, keys in plan.ledgers.items()}
 
 
-def _changes(step: str, sections: Sequence[str], old: RunRecord, new: RunRecord) -> list[str]:
+def _changes(step: Step, old: RunRecord, new: RunRecord) -> list[str]:
     """What differs between the two runs of all that the step depends on, its predecessors and inputs aside."""
-    before, after = ({name: without_input(run.config)[name] for name in sections} for run in (old, new))
+    before, after = ({name: without_input(run.config)[name] for name in step.sections} for run in (old, new))
     changes = differences(before, after)
     named = {str(path) for tree in (before, after) for path in named_files({**tree, "input": None})}
     named |= {name for tree in (before, after) for name in earlier_runs(tree)}
     old_files, new_files = ({name: sha for name, sha in run.files.items() if name in named} for run in (old, new))
     changes += [f"file {line}" for line in differences(old_files, new_files)]
     changes += source_changes(old, new, {*own_names(before), *own_names(after)})
-    if step == extract_step.STEP:
+    if step == EXTRACT:
         changes += [f"version of {line}" for line in differences(dict(old.versions), dict(new.versions))]
     old_kept, new_kept = (run.config["run"]["dropped_text"] for run in (old, new))  # the one of `run` that writes bytes
     return changes + differences(old_kept, new_kept, "run.dropped_text")
@@ -218,7 +202,7 @@ def _take_over(old_out: Path, out: Path, name: str, keys: Keys) -> int:
     for key, commit in new.items():
         files = tuple(_renamed(entry, commit.key, key) for entry in commit.files)
         for before, entry in zip(commit.files, files, strict=True):
-            _link(old_out / before.path, out / entry.path)
+            link_or_copy(old_out / before.path, out / entry.path)
         Ledger(out, name).commit(dataclasses.replace(commit, key=key, files=files))
     return len(new)
 
@@ -230,14 +214,3 @@ def _renamed(entry: FileEntry, old: str, new: str) -> FileEntry:
     folder, _, name = entry.path.rpartition("/")
     stem, dot, suffix = name.partition(".")
     return dataclasses.replace(entry, path=f"{folder}/{stem.removesuffix(old)}{new}{dot}{suffix}")
-
-
-def _link(source: Path, target: Path) -> None:
-    """The same file under another name; files of a run are replaced, never changed, so the two cannot disturb."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        os.link(source, temporary)
-    except OSError:  # another file system, or one without links
-        shutil.copyfile(source, temporary)
-    temporary.replace(target)

@@ -168,6 +168,20 @@ def copy_in(local: Path, path: str | Path, settings: RemoteSettings = DEFAULTS) 
         write_atomic(path, lambda temporary: shutil.copyfile(local, temporary), settings)
 
 
+def link_or_copy(source: Path, target: Path) -> None:
+    """A local file under a second name; a copy, where the file system has no links or is another one.
+
+    Files of a run are replaced, never changed in place, so that the two names cannot disturb each other.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        os.link(source, temporary)
+    except OSError:
+        shutil.copyfile(source, temporary)
+    temporary.replace(target)
+
+
 def write_table(
     path: str | Path, table: pa.Table | Iterable[pa.RecordBatch | pa.Table], settings: RemoteSettings = DEFAULTS,
     *, schema: pa.Schema | None = None,

@@ -25,27 +25,23 @@ from pipeline.dedup.plan import plan
 from pipeline.engine.isolation import end_idle
 from pipeline.engine.ledger import Commit, Ledger
 from pipeline.engine.settings import RaySettings
-from pipeline.identity import without_input
 from pipeline.sources.listing import Input, expand
 from pipeline.sources.sampling import Stretch, take_sample
-from pipeline.steps.dedup import step as dedup_step
+from pipeline.steps.changes import without_input
 from pipeline.steps.extract import exact_copies
-from pipeline.steps.text_dedup import lines as line_dedup
-from pipeline.steps.text_dedup import substrings as substring_dedup
+from pipeline.steps.registry import STEPS, owner_of
 from pipeline.steps.tokenize.shards import SHARDS
 from pipeline.tokens.shuffle import plan_shards
 from pipeline.tools.schedule import schedule, shared_out
 
 WARM_UP = 30
 """Records built first and not counted: models are loaded once a worker, not once a sample."""
-PER_INPUT = ("extract", "filter", "tokenize")
+PER_INPUT = tuple(step.name for step in STEPS if step.task_per_input)
 """Steps with a task for each input, whose files and numbers are those of the input."""
-BY_INPUT = (*PER_INPUT, exact_copies.DIGESTS, dedup_step.STEP, line_dedup.STEP, substring_dedup.STEP)
+BY_INPUT = (*(step.name for step in STEPS), exact_copies.DIGESTS)
 """Ledgers with a task for each input."""
 DOLLARS_PER_CORE_HOUR = 0.04
 """On demand, without a commitment: AWS m7g.large, us-east-1, Linux, June 2026: 0.0816 an hour for two cores."""
-FAMILIES = ("extract", "filter", "dedup", "line_dedup", "substring_dedup", "tokenize")
-"""Steps; ledgers are named after the one they belong to, but those after the last."""
 FINAL = ("documents", "dropped", "quarantine", "tokens")
 # Student's t, two-sided 90 %, by degrees of freedom from 1.
 _T90 = (
@@ -308,7 +304,7 @@ def _by_step(tasks: Mapping[str, Sequence[float]]) -> dict[str, float]:
     """Core-hours by the step that a ledger belongs to."""
     by_step: dict[str, float] = {}
     for name, hours in tasks.items():
-        family = next((step for step in FAMILIES if name.startswith(step)), FAMILIES[-1])
+        family = owner_of(name).name
         by_step[family] = by_step.get(family, 0) + sum(hours)
     return dict(sorted(by_step.items()))
 

@@ -34,9 +34,9 @@ from pipeline.flow import add_up, read_commits
 from pipeline.report import write_report
 from pipeline.steps import contamination
 from pipeline.steps.parts import to_table
+from pipeline.steps.registry import TOKENIZE
 from pipeline.steps.tables import DROPPED_SCHEMA, dropped_row
 from pipeline.steps.tokenize import shards
-from pipeline.steps.tokenize import step as tokenize_step
 from pipeline.storage.files import write_table
 from pipeline.tools.trace import in_domain
 
@@ -137,8 +137,8 @@ def no_document_of(names: Sequence[str]) -> str:
 
 def _unmatched(out: Path, takedown: Takedown) -> tuple[str, ...]:
     urls, domains = set(takedown.urls), set(takedown.domains)
-    for commit in Ledger(out, tokenize_step.STEP).committed().values():
-        entry = commit.file(tokenize_step.FOLDER)
+    for commit in Ledger(out, TOKENIZE.name).committed().values():
+        entry = commit.file(TOKENIZE.folder)
         for url in read_table(out / entry.path, columns=["url"])["url"].to_pylist() if entry else ():
             urls.discard(url)
             domains -= {domain for domain in domains if in_domain(url, domain)}
@@ -153,16 +153,16 @@ def _only_commits(folder: str, names: list[str]) -> list[str]:
 def _rewrite_documents(out: Path, work: Path, takedown: Takedown) -> dict[str, str]:
     """Write every documents part anew and commit it; the ids that are gone, with the reason."""
     gone: dict[str, str] = {}
-    for commit in Ledger(out, tokenize_step.STEP).committed().values():
-        entry = commit.file(tokenize_step.FOLDER)
+    for commit in Ledger(out, TOKENIZE.name).committed().values():
+        entry = commit.file(TOKENIZE.folder)
         if entry is None:
             continue
         table = read_table(out / entry.path)
         verdicts = [takedown.verdict(url) for url in table["url"].to_pylist()]
         kept = table.filter(pa.array([verdict is None for verdict in verdicts], pa.bool_()))
         leaving = [(row, verdict) for row, verdict in zip(_places(table), verdicts, strict=True) if verdict]
-        gone |= {row["id"]: f"{tokenize_step.STEP}.{STAGE}.{verdict.reason}" for row, verdict in leaving}
-        rows = [dropped_row(row, tokenize_step.STEP, STAGE, verdict) for row, verdict in leaving]  # type: ignore[arg-type]
+        gone |= {row["id"]: f"{TOKENIZE.name}.{STAGE}.{verdict.reason}" for row, verdict in leaving}
+        rows = [dropped_row(row, TOKENIZE.name, STAGE, verdict) for row, verdict in leaving]  # type: ignore[arg-type]
         _commit(work, commit, entry, kept, rows)
     return gone
 
@@ -180,7 +180,7 @@ def _commit(work: Path, commit: Commit, documents: FileEntry, kept: pa.Table, ro
     )
     files = [_table(work, documents.path, kept)]
     if rows or dropped:
-        path = dropped.path if dropped else f"dropped/part-{tokenize_step.STEP}-{commit.key}.parquet"
+        path = dropped.path if dropped else f"dropped/part-{TOKENIZE.name}-{commit.key}.parquet"
         table = to_table(rows, DROPPED_SCHEMA)
         if dropped:
             table = pa.concat_tables([read_table(work / path), table])
@@ -194,7 +194,7 @@ def _commit(work: Path, commit: Commit, documents: FileEntry, kept: pa.Table, ro
     copies = kept["copies"].to_pylist()
     counts["tokens"] = sum(count * copy for count, copy in zip(kept["token_count"].to_pylist(), copies, strict=True))
     counts["repeats"] = sum(copies) - len(copies)
-    Ledger(work, tokenize_step.STEP).replace(dataclasses.replace(commit, files=(*files, *others), counts=counts))
+    Ledger(work, TOKENIZE.name).replace(dataclasses.replace(commit, files=(*files, *others), counts=counts))
 
 
 def _table(work: Path, path: str, table: pa.Table) -> FileEntry:

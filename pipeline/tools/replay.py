@@ -21,9 +21,8 @@ from pipeline.engine.settings import PageLimits
 from pipeline.sources import read_at
 from pipeline.sources.reopen import UnreachableInput, place_of
 from pipeline.stages import labels
-from pipeline.steps.extract import step as extract_step
 from pipeline.steps.promises import HeldStage
-from pipeline.steps.tokenize import step as tokenize_step
+from pipeline.steps.registry import EXTRACT, TOKENIZE
 
 EXCERPT = 500
 """Characters of the text that are shown."""
@@ -184,9 +183,9 @@ def _run(task: _Task, stages: Sequence[tuple[str, Stage]]) -> Now:
 def _stages(config: PipelineConfig, step: str) -> list[tuple[str, Stage]]:
     """Those that a page goes through up to the end of `step`, each with what reports call it."""
     sections: list[tuple[Stage, ...]] = [config.extract]
-    if step != extract_step.STEP:
+    if step != EXTRACT.name:
         sections.append(config.filter)
-    if step == tokenize_step.STEP:
+    if step == TOKENIZE.name:
         sections.append(config.tokenize.stages)
     return [named for stages in sections for named in zip(labels(stages), stages, strict=True)]
 

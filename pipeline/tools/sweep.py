@@ -25,12 +25,10 @@ from pipeline.engine.ledger import Commit, Ledger, add_counts
 from pipeline.stages import name_of
 from pipeline.stages.language_glance import LanguageGlance
 from pipeline.stages.language_id import LanguageId
-from pipeline.steps.extract import step as extract_step
-from pipeline.steps.filter import step as filter_step
-from pipeline.steps.tokenize import step as tokenize_step
+from pipeline.steps.registry import EXTRACT, FILTER, TOKENIZE
 from pipeline.tools.sweep_axes import Axis, LanguageAxis, Row, RuleAxis, Signals, Stages, parse_axis, stages_of
 
-MEASURED = f"steps/{filter_step.STEP}/measured"
+MEASURED = f"steps/{FILTER.name}/measured"
 MAX_DOCUMENTS = 500_000
 """Documents looked at; of a larger run, that many in whole parts, evenly spread."""
 EXAMPLES = 3
@@ -130,7 +128,7 @@ def sweep(out: Path, grid: Sequence[str], *, examples: int = EXAMPLES) -> Sweep:
     rows, per_word = _rows(job, parts)
     left, glanced = _dropped_by_language(out, parts) if job.by_language else ([], None)
     settings = [_judge(job, point, rows, left) for point in points]
-    commits = Ledger(out, filter_step.STEP).committed()
+    commits = Ledger(out, FILTER.name).committed()
     return Sweep(
         entered=add_counts({part.key: commits[part.key] for part in parts}).get("read", 0),
         share=share,
@@ -159,7 +157,7 @@ class _Job:
 
 def _parts(out: Path) -> tuple[list[_Part], float]:
     """The parts of step 2 to look at, and their share of all."""
-    commits = Ledger(out, filter_step.STEP).committed()
+    commits = Ledger(out, FILTER.name).committed()
     parts = [_part(out, commit) for commit in commits.values()]
     gone = [part.kept for part in parts if not part.kept.is_file()]
     if gone or not parts:
@@ -181,7 +179,7 @@ def _without_steps(out: Path, gone: Sequence[Path]) -> InputError:
 
 
 def _part(out: Path, commit: Commit) -> _Part:
-    kept, dropped = commit.file(filter_step.FOLDER), commit.file(MEASURED)
+    kept, dropped = commit.file(FILTER.folder), commit.file(MEASURED)
     return _Part(commit.key, out / cast(Any, kept).path, out / dropped.path if dropped else None)
 
 
@@ -221,13 +219,13 @@ def _scores(out: Path, part: str) -> dict[_Key, float]:
 
 
 def _extracted(out: Path, part: str) -> Path:
-    return out / extract_step.FOLDER / f"part-{part}.parquet"
+    return out / EXTRACT.folder / f"part-{part}.parquet"
 
 
 def _dropped_by_language(out: Path, parts: Sequence[_Part]) -> tuple[list[Row], int]:
     """The documents that `language_id` dropped, and how many pages `language_glance` dropped before it."""
     rows, glanced = [], 0
-    commits = Ledger(out, extract_step.STEP).committed()
+    commits = Ledger(out, EXTRACT.name).committed()
     for part in parts:
         counts = commits[part.key].counts
         glanced += sum(number for name, number in counts.items() if name.startswith(_GLANCED))
@@ -261,10 +259,10 @@ def _fails(stages: Mapping[str, Any], signals: Signals, language: str) -> bool:
 
 def _token_counts(out: Path, parts: Sequence[_Part]) -> dict[_Key, int]:
     """Tokens by document, of those that reached the shards."""
-    commits = Ledger(out, tokenize_step.STEP).committed()
+    commits = Ledger(out, TOKENIZE.name).committed()
     counts: dict[_Key, int] = {}
     for part in parts:
-        entry = commits[part.key].file(tokenize_step.FOLDER) if part.key in commits else None
+        entry = commits[part.key].file(TOKENIZE.folder) if part.key in commits else None
         if entry:
             rows = read_table(out / entry.path, columns=["id", "warc_offset", "token_count"]).to_pylist()
             counts |= {_key(part.key, row): row["token_count"] for row in rows}

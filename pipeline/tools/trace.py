@@ -13,8 +13,7 @@ from pipeline.contract.errors import InputError
 from pipeline.contract.run import RunRecord
 from pipeline.contract.shards import docs_path, open_shards
 from pipeline.contract.tables import read_batches, read_table
-from pipeline.steps.text_dedup import lines as line_dedup
-from pipeline.steps.text_dedup import substrings as substring_dedup
+from pipeline.steps.registry import OPTIONAL
 
 Outcome = Literal["kept", "dropped", "quarantined"]
 COPIES = "payload_digest"
@@ -25,7 +24,7 @@ _COLUMNS: dict[Outcome, list[str]] = {
     "dropped": ["step", "stage", "reason", "value", "limit", "detail", "estimate", "match_url", "match_run"],
     "quarantined": ["step", "stage", "cause", "seconds"],
 }
-_TAKEN_OUT = [f"signals.{step.STAGE}" for step in (line_dedup, substring_dedup)]
+_TAKEN_OUT = [f"signals.{step.stage}" for step in OPTIONAL]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -136,7 +135,7 @@ def _fates(out: Path, ids: Sequence[str]) -> dict[str | None, dict[str, Any]]:
 
 
 def _taken_out(row: dict[str, Any]) -> dict[str, int]:
-    """What line and substring dedup took out of a document, where they took anything."""
+    """What optional steps took out of a document, where they took anything."""
     measured = (row.get("signals") or {}).items()
     return {
         f"{stage}.{name}": int(value) for stage, values in measured for name, value in (values or {}).items() if value

@@ -23,9 +23,8 @@ from pipeline.identity import remote_settings
 from pipeline.sources.charset import codec_name
 from pipeline.sources.reopen import InputsAgain, UnreachableInput
 from pipeline.steps.dedup import index as kept_index
+from pipeline.steps.registry import OPTIONAL
 from pipeline.steps.tables import EMPTY_PART
-from pipeline.steps.text_dedup import lines as line_dedup
-from pipeline.steps.text_dedup import substrings as substring_dedup
 from pipeline.tools.trace import COPIES
 
 PUBLISHED = ("documents", "dropped", "quarantine", "tokens")
@@ -320,21 +319,21 @@ def _contamination(out: Path, _: RunRecord, __: int) -> tuple[str, list[str]]:
 
 
 def _taken_out(out: Path, record: RunRecord, _: int) -> tuple[str, list[str]]:
-    """The characters that went into line and substring dedup, and the signals of the documents against the counts."""
+    """The characters that went into the optional steps, and the signals of the documents against the counts."""
     looked_at, problems = [], []
-    for step in (line_dedup, substring_dedup):
-        counts = add_counts(Ledger(out, step.STEP).committed())
+    for step in OPTIONAL:
+        counts = add_counts(Ledger(out, step.name).committed())
         if not counts:
             continue
         after = sum(counts[f"characters_{what}"] for what in ("kept", "removed", "dropped"))
         if counts["characters_read"] != after:
-            problems.append(f"{step.STEP}: {counts['characters_read']} characters went in, {after} are accounted for")
-        for name in step.SIGNALS:
-            found, said = _sum_of_signal(out, step.STAGE, name), counts[f"{name}_removed"]
+            problems.append(f"{step.name}: {counts['characters_read']} characters went in, {after} are accounted for")
+        for name in step.signals:
+            found, said = _sum_of_signal(out, step.stage, name), counts[f"{name}_removed"]
             fewer = found < said and record.totals.kept == counts["kept"]  # later steps may drop documents
             if found > said or fewer:
-                problems.append(f"{step.STEP}: {said} {name} removed, the documents say {found}")
-        looked_at.append(f"{counts['characters_removed']:,} characters by {step.STEP}")
+                problems.append(f"{step.name}: {said} {name} removed, the documents say {found}")
+        looked_at.append(f"{counts['characters_removed']:,} characters by {step.name}")
     return ", ".join(looked_at) or "nothing was taken out", problems
 
 

@@ -49,6 +49,7 @@ from pipeline.sources.record import Record
 from pipeline.stages.main_text import MainText
 from pipeline.steps.context import Context, Part
 from pipeline.steps.dedup import step as dedup_step
+from pipeline.steps.registry import DEDUP
 from pipeline.steps.tables import document_schema, signals_type
 
 SIGNALS = signals_type(())
@@ -130,7 +131,7 @@ def run_ours(work: Path) -> tuple[float, dict[str, list[str]]]:
 
 def our_clusters(out: Path) -> dict[str, list[str]]:
     """Survivor -> itself and what it stands for."""
-    kept = pq.read_table(out / dedup_step.FOLDER, columns=["id"])["id"].to_pylist()
+    kept = pq.read_table(out / DEDUP.folder, columns=["id"])["id"].to_pylist()
     clusters: dict[str, list[str]] = {name: [name] for name in kept}
     if (out / "dropped").is_dir():
         for row in pq.read_table(out / "dropped", columns=["id", "detail"]).to_pylist():

@@ -146,6 +146,7 @@ def run_ours(folder: Path, out: Path, *, engine: str) -> dict[str, Any]:
     from pipeline.steps.context import Context, parts_in
     from pipeline.steps.extract import step as extract_step
     from pipeline.steps.filter import step as filter_step
+    from pipeline.steps.registry import EXTRACT, FILTER
     from pipeline.steps.tables import signals_type
 
     settings = RunSettings(output=str(out), local=True)
@@ -157,14 +158,14 @@ def run_ours(folder: Path, out: Path, *, engine: str) -> dict[str, Any]:
         extracted = extract_step.run(
             context, expand((str(folder),)), extract_step.Reading(dump="bench"), Screen(), extract
         )
-        parts = parts_in(out, extracted.values(), extract_step.FOLDER)
+        parts = parts_in(out, extracted.values(), EXTRACT.folder)
         filtered = filter_step.run(context, parts, quality, signals_type((*extract, *quality)))
     seconds: dict[str, float] = {}
     for commit in (*extracted.values(), *filtered.values()):
         for stage, value in commit.seconds.items():
             seconds[stage] = round(seconds.get(stage, 0) + value, 3)
     seconds["parent: writing, watching"] = round(time.process_time() - started, 3)
-    tables = [pq.ParquetFile(part.path).read(["url"]) for part in parts_in(out, filtered.values(), filter_step.FOLDER)]
+    tables = [pq.ParquetFile(part.path).read(["url"]) for part in parts_in(out, filtered.values(), FILTER.folder)]
     kept = [url for table in tables for url in table["url"].to_pylist()]
     return {"pages": add_counts(extracted)["read"], "kept": kept, "seconds": seconds}
 

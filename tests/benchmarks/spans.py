@@ -100,12 +100,13 @@ def run_step(step: Any, config: Any, work: Path, out: Path) -> dict[str, Any]:
     context = Context(out=out, settings=RunSettings(), runner=LocalRunner(), progress=PlainProgress(quiet=True))
     cut_words("compile, or load what is compiled")
     start = time.process_time()
-    step.run(context, parts, config, signals_type((), {step.STAGE: step.SIGNALS}))
+    step.run(context, parts, config, signals_type((), {step.STEP.stage: step.STEP.signals}))
     seconds = time.process_time() - start
-    counts = add_counts(Ledger(out, step.STEP).committed())
+    counts = add_counts(Ledger(out, step.STEP.name).committed())
     phases = {folder.name.partition("-")[2]: sum(path.stat().st_size for path in (folder / "files").iterdir())
-              for folder in sorted((out / "steps").glob(f"{step.STEP}-*")) if (folder / "files").exists()}  # fmt: skip
-    removed = {name: counts[f"{name}_removed"] for name in step.SIGNALS}
+              for folder in sorted((out / "steps").glob(f"{step.STEP.name}-*"))
+              if (folder / "files").exists()}  # fmt: skip
+    removed = {name: counts[f"{name}_removed"] for name in step.STEP.signals}
     return {"seconds": seconds, **removed, "changed": counts["changed"], "disk": sum(phases.values()), "phases": phases}
 
 

@@ -16,6 +16,7 @@ from pipeline.engine.runner import LocalRunner
 from pipeline.engine.settings import RunSettings
 from pipeline.steps.context import Context, Part
 from pipeline.steps.dedup import step as dedup_step
+from pipeline.steps.registry import DEDUP
 from pipeline.steps.tables import document_schema, signals_type
 
 SIGNALS = signals_type(())
@@ -42,7 +43,7 @@ def run_step(folder, out, config, runner=None, columns=None, **settings):
     context = Context(out=out, settings=RunSettings(**settings), runner=runner or LocalRunner(),
                       progress=PlainProgress(quiet=True))  # fmt: skip
     dedup_step.run(context, parts, config, SIGNALS)
-    return tuple(_rows(out / name, columns) for name in (dedup_step.FOLDER, "dropped"))
+    return tuple(_rows(out / name, columns) for name in (DEDUP.folder, "dropped"))
 
 
 def _rows(folder, columns):
@@ -66,7 +67,7 @@ def files_of(out, *folders):
     """
     return {
         str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for folder in folders or (dedup_step.FOLDER, "dropped")
+        for folder in folders or (DEDUP.folder, "dropped")
         for path in sorted((out / folder).glob("[!.]*"))
     }
 

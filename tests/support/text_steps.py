@@ -67,12 +67,12 @@ class Run:
             out=out, settings=RunSettings(**settings), runner=runner or LocalRunner(),
             progress=PlainProgress(quiet=True),
         )  # fmt: skip
-        self.step.run(context, stored, config, signals_type((), {self.step.STAGE: self.step.SIGNALS}))
+        self.step.run(context, stored, config, signals_type((), {self.step.STEP.stage: self.step.STEP.signals}))
 
     @property
     def kept(self) -> list[dict[str, Any]]:
         """Rows of the documents that stayed."""
-        rows: list[dict[str, Any]] = pq.read_table(self.out / self.step.FOLDER).to_pylist()
+        rows: list[dict[str, Any]] = pq.read_table(self.out / self.step.STEP.folder).to_pylist()
         return rows
 
     @property
@@ -83,7 +83,7 @@ class Run:
     @property
     def signals(self) -> dict[str, dict[str, float]]:
         """What the step measured, by id."""
-        return {row["id"]: row["signals"][self.step.STAGE] for row in self.kept}
+        return {row["id"]: row["signals"][self.step.STEP.stage] for row in self.kept}
 
     @property
     def dropped(self) -> list[dict[str, Any]]:
@@ -94,10 +94,10 @@ class Run:
     @property
     def counts(self) -> dict[str, int]:
         """What the commits of the step count."""
-        return add_counts(Ledger(self.out, self.step.STEP).committed())
+        return add_counts(Ledger(self.out, self.step.STEP.name).committed())
 
     @property
     def bytes(self) -> dict[str, str]:
         """SHA-256 of every file that the next step or a reader sees."""
-        paths = [path for folder in (self.step.FOLDER, "dropped") for path in (self.out / folder).glob("*")]
+        paths = [path for folder in (self.step.STEP.folder, "dropped") for path in (self.out / folder).glob("*")]
         return {str(path.relative_to(self.out)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}

@@ -28,10 +28,10 @@ from pipeline.steps.committing import commit_file, committed_files, edge_files
 from pipeline.steps.context import Commits, Context, Part
 from pipeline.steps.dedup.components import ClusterSlice, find_components
 from pipeline.steps.dedup.matches import EarlierGroup
-from pipeline.steps.dedup.removal import STEP
 from pipeline.steps.dedup.verification import verify_candidates
+from pipeline.steps.registry import DEDUP
 
-SIGNATURES, EDGES = f"{STEP}-signatures", f"{STEP}-edges"
+SIGNATURES, EDGES = f"{DEDUP.name}-signatures", f"{DEDUP.name}-edges"
 READ_ROWS = 256
 Group = tuple[Part, ...]
 """Consecutive parts whose documents are numbered together."""

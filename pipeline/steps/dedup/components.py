@@ -30,9 +30,9 @@ from pipeline.dedup.unionfind import CONTRACT_BYTES
 from pipeline.engine.ledger import Commit, FileEntry, Ledger, add_counts
 from pipeline.steps.committing import publish, spent
 from pipeline.steps.context import Commits, Context
-from pipeline.steps.dedup.removal import STEP
+from pipeline.steps.registry import DEDUP
 
-CLUSTERS = f"{STEP}-clusters"
+CLUSTERS = f"{DEDUP.name}-clusters"
 MOST_TASKS = 1024
 """Tasks of a pass at most: each reads from the files of all tasks of the pass before."""
 USED_UP = "used_up"

@@ -28,9 +28,9 @@ from pipeline.dedup.signing import shingled
 from pipeline.engine.ledger import Commit, FileEntry, Ledger
 from pipeline.steps.committing import commit_file, publish, spent
 from pipeline.steps.context import Commits, Context, Part
-from pipeline.steps.dedup.removal import STEP
+from pipeline.steps.registry import DEDUP
 
-MATCHES, MATCHED, OVERLAPS = (f"{STEP}-{name}" for name in ("matches", "matched", "overlaps"))
+MATCHES, MATCHED, OVERLAPS = (f"{DEDUP.name}-{name}" for name in ("matches", "matched", "overlaps"))
 READ_ROWS = 256
 OVERLAP_SCHEMA = pa.schema(
     [("row", pa.uint32()), ("jaccard", pa.float64()), ("url", pa.string()), ("run", pa.string())]

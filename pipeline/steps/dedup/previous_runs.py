@@ -14,7 +14,7 @@ from pipeline.engine.runner import Runner
 from pipeline.steps.context import Part
 from pipeline.steps.dedup import index as kept_index
 from pipeline.steps.dedup.matches import EarlierGroup
-from pipeline.steps.tokenize import step as tokenize_step
+from pipeline.steps.registry import TOKENIZE
 
 _REBUILD = "build it again, with run.keep_index: true; for a copy that `tokenmill remove` made, give the run it is of"
 
@@ -91,8 +91,8 @@ def _groups(place: str, name: str, folder: Path) -> Iterator[EarlierGroup]:
     commits = Ledger(folder, kept_index.STEP).committed()
     if not commits:
         raise InputError(place, f"'{name}' has no index of its documents", hint=_REBUILD)
-    documents = {key: commit.file(tokenize_step.FOLDER) for key, commit in
-                 Ledger(folder, tokenize_step.STEP).committed().items()}  # fmt: skip
+    documents = {key: commit.file(TOKENIZE.folder) for key, commit in
+                 Ledger(folder, TOKENIZE.name).committed().items()}  # fmt: skip
     for commit in commits.values():
         yield _group(place, name, folder, commit, documents)
 

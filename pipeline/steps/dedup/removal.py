@@ -1,7 +1,6 @@
 """The end of step 3: what the verdicts on clusters do to one part of documents."""
 
 import dataclasses
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,11 +16,10 @@ from pipeline.dedup.choose import read_verdicts
 from pipeline.engine.ledger import Commit, FileEntry, Ledger
 from pipeline.steps.context import Part
 from pipeline.steps.parts import PartFiles
+from pipeline.steps.registry import DEDUP
 from pipeline.steps.tables import DROPPED_SCHEMA, document_schema
-from pipeline.storage.files import FileInfo, write_atomic, write_table
+from pipeline.storage.files import FileInfo, link_or_copy, write_table
 
-STEP = "dedup"
-FOLDER = f"steps/{STEP}/documents"
 EXACT, NEAR = "exact_duplicate", "near_duplicate"
 AGAINST = "against"
 """The stage in `dropped` of documents that an earlier run has."""
@@ -51,7 +49,7 @@ class RemoveTask:
     @property
     def files(self) -> PartFiles:
         """Where the part goes."""
-        return PartFiles(step=STEP, key=self.key, documents=FOLDER, schema=document_schema(self.signals))
+        return PartFiles(step=DEDUP.name, key=self.key, documents=DEDUP.folder, schema=document_schema(self.signals))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,7 +66,7 @@ def remove_duplicates(task: RemoveTask) -> Commit:
     start = time.process_time()
     dropped: list[pa.Table] = [DROPPED_SCHEMA.empty_table()]
     numbers = {"kept": 0, "entered": 0, "represented": 0, "matched": 0, "clusters": 0}
-    documents = task.files.name(FOLDER)
+    documents = task.files.name(DEDUP.folder)
     info = write_table(task.out / documents, _survivors(task, dropped, numbers), schema=task.files.schema)
     entries = [_entry(documents, info, numbers["kept"])]
     gone = pa.concat_tables(dropped)
@@ -79,19 +77,20 @@ def remove_duplicates(task: RemoveTask) -> Commit:
     for row in gone.group_by(["stage", "reason"]).aggregate([([], "count_all")]).to_pylist():
         counts[f"dropped.{row['stage']}.{row['reason']}"] = row["count_all"]
     if counts["read"] != task.part.rows:
-        raise IntegrityError(f"{STEP} {task.key}: {task.part.rows} documents went in, {counts['read']} came out")
+        raise IntegrityError(f"{DEDUP.name} {task.key}: {task.part.rows} documents went in, {counts['read']} came out")
     seconds = {"total": round(time.process_time() - start, 6)}
     commit = Commit(key=task.key, files=tuple(entries), counts=dict(sorted(counts.items())), seconds=seconds)
-    return Ledger(task.out, STEP).commit(commit)
+    return Ledger(task.out, DEDUP.name).commit(commit)
 
 
 def keep_part(task: KeepTask) -> Commit:
-    """Pass a part on as it is, and commit."""
-    name = f"{FOLDER}/part-{task.key}.parquet"
-    info = write_atomic(task.out / name, lambda path: shutil.copyfile(task.part.path, path))
-    rows = task.part.rows
+    """Pass a part on as it is, under a second name of the same file, and commit."""
+    name, rows, known = f"{DEDUP.folder}/part-{task.key}.parquet", task.part.rows, task.part.file
+    assert known is not None, f"{task.part.path}: no commit names it"
+    link_or_copy(task.part.path, task.out / name)
     counts = {"read": rows, "kept": rows, "dropped": 0, "quarantined": 0}
-    return Ledger(task.out, STEP).commit(Commit(key=task.key, files=(_entry(name, info, rows),), counts=counts))
+    commit = Commit(key=task.key, files=(dataclasses.replace(known, path=name),), counts=counts)
+    return Ledger(task.out, DEDUP.name).commit(commit)
 
 
 def _survivors(task: RemoveTask, dropped: list[pa.Table], numbers: dict[str, int]) -> Iterator[pa.Table]:
@@ -157,7 +156,7 @@ def _dropped(documents: pa.Table, verdicts: pa.Table, dropped_text: bool) -> pa.
     old = verdicts["old"].is_valid()
     columns = {name: documents[name] for name in ("id", "url", "warc_path", "warc_offset")}
     columns |= {
-        "step": pa.repeat(STEP, len(documents)),
+        "step": pa.repeat(DEDUP.name, len(documents)),
         "stage": pc.if_else(old, AGAINST, pc.if_else(verdicts["same_text"], "exact", "minhash")),
         "reason": pc.if_else(verdicts["same_text"], EXACT, NEAR),
         "value": pc.if_else(old, verdicts["overlap"], verdicts["jaccard"].cast(pa.float64())),

@@ -32,11 +32,10 @@ from pipeline.steps.context import Commits, Context, Part
 from pipeline.steps.dedup.clusters import cluster
 from pipeline.steps.dedup.components import ClusterSlice
 from pipeline.steps.dedup.matches import EarlierGroup, find_overlaps
-from pipeline.steps.dedup.removal import FOLDER, STEP, KeepTask, RemoveTask, keep_part, remove_duplicates
+from pipeline.steps.dedup.removal import KeepTask, RemoveTask, keep_part, remove_duplicates
+from pipeline.steps.registry import DEDUP
 
-__all__ = ["FOLDER", "STEP", "run"]
-
-MEMBERS, VERDICTS = f"{STEP}-members", f"{STEP}-verdicts"
+MEMBERS, VERDICTS = f"{DEDUP.name}-members", f"{DEDUP.name}-verdicts"
 GROUPS = 1024
 """Signature files to aim at: every range of hashes is read from every one of them."""
 LEAST_GROUP, LARGEST_GROUP = 1 << 14, 1 << 18
@@ -90,7 +89,7 @@ def run(
         IntegrityError: the clusters of the survivors do not add up to the documents that came in.
     """
     if config is None:
-        return context.run(STEP, keep_part, [KeepTask(key=part.key, out=context.out, part=part) for part in parts])
+        return _keep_all(context, parts)
     groups = group_parts(parts)
     memory = context.settings.task_memory
     verdicts = _find(context, groups, earlier, config, memory)
@@ -102,13 +101,20 @@ def run(
         for number, group in enumerate(groups)
         for part, first_row in zip(group, _first_rows(group), strict=True)
     ]  # fmt: skip
-    commits = context.run(STEP, remove_duplicates, tasks)
+    commits = context.run(DEDUP.name, remove_duplicates, tasks)
     entered, represented, matched = (
         sum(commit.counts[name] for commit in commits.values()) for name in ("entered", "represented", "matched")
     )
     if represented + matched != entered:
-        raise IntegrityError(f"{STEP}: what came in stood for {entered} documents, the survivors for {represented}")
+        raise IntegrityError(
+            f"{DEDUP.name}: what came in stood for {entered} documents, the survivors for {represented}"
+        )
     return commits
+
+
+def _keep_all(context: Context, parts: Sequence[Part]) -> Commits:
+    tasks = [KeepTask(key=part.key, out=context.out, part=part) for part in parts]
+    return context.run(DEDUP.name, keep_part, tasks)
 
 
 def group_parts(parts: Sequence[Part]) -> list[tuple[Part, ...]]:

@@ -29,9 +29,9 @@ from pipeline.dedup.signing import shingled
 from pipeline.engine.ledger import Commit, Ledger
 from pipeline.steps.committing import commit_file, edge_files, publish, spent
 from pipeline.steps.context import Context, Part
-from pipeline.steps.dedup.removal import STEP
+from pipeline.steps.registry import DEDUP
 
-CANDIDATES, SETS, VERIFIED = (f"{STEP}-{name}" for name in ("candidates", "sets", "verified"))
+CANDIDATES, SETS, VERIFIED = (f"{DEDUP.name}-{name}" for name in ("candidates", "sets", "verified"))
 READ_ROWS = 256
 
 

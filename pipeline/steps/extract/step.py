@@ -22,12 +22,9 @@ from pipeline.steps.extract.guarded_reading import watched_items
 from pipeline.steps.extract.reading import Position, Reading
 from pipeline.steps.failures import counted
 from pipeline.steps.parts import Chain, Outcome, PartFiles, PartWriter, open_chain
+from pipeline.steps.registry import EXTRACT
 from pipeline.steps.tables import document_schema, dropped_row, place, quarantine_row, signals_type
 
-__all__ = ["FOLDER", "STEP", "Reading", "run"]
-
-STEP = "extract"
-FOLDER = f"steps/{STEP}/documents"
 _SCREEN = "screen"
 
 
@@ -59,14 +56,14 @@ def run(
                     copies=None if ranges is None else exact_copies.Found(context.out, number, ranges))
         for number, item in enumerate(inputs)
     ]  # fmt: skip
-    return context.run(STEP, extract, tasks)
+    return context.run(EXTRACT.name, extract, tasks)
 
 
 def extract(task: ExtractTask) -> Commit:
     """Do one input file and commit it."""
     work = task.work
     schema = document_schema(signals_type(work.stages))
-    writer = PartWriter(work, PartFiles(step=STEP, key=task.key, documents=FOLDER, schema=schema))
+    writer = PartWriter(work, PartFiles(step=EXTRACT.name, key=task.key, documents=EXTRACT.folder, schema=schema))
     writer.add_all(guarded(pages, task, work.limits, isolate=work.isolate))
     _refuse_changed(task.known)
     return writer.publish(notes={"input": task.input.path})
@@ -83,7 +80,7 @@ def _refuse_changed(known: InputFile | None) -> None:
 
 def pages(task: ExtractTask, resume: Position | None, begin: Begin) -> Iterator[tuple[Position, Outcome]]:
     """The PageFunction of this step: one outcome per candidate, and one for the rest of the records."""
-    chain = open_chain(STEP, task.work)
+    chain = open_chain(EXTRACT.name, task.work)
     copies = _Copies(task, resume or Position(), begin)
     counts: dict[str, int] = {}
     position = Position()
@@ -135,13 +132,13 @@ def _outcome(
         copies.pass_over(record)
         return chain.blamed(place(record), blame)
     if record.fault:
-        return Outcome("quarantined", quarantine_row(place(record), STEP, "read", record.fault))
+        return Outcome("quarantined", quarantine_row(place(record), EXTRACT.name, "read", record.fault))
     try:
         screened: Any = task.screen(record)
     except Exception as error:  # noqa: BLE001 - bytes of strangers
         return chain.failed(place(record), _SCREEN, error, {})
     if isinstance(screened, Drop):
-        row = dropped_row(place(record), STEP, _SCREEN, screened)
+        row = dropped_row(place(record), EXTRACT.name, _SCREEN, screened)
         outcome = Outcome("dropped", row, {f"dropped.{_SCREEN}.{screened.reason}": 1})
     else:
         outcome = chain.run(copies.mark(screened, record, position))

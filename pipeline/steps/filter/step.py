@@ -13,10 +13,8 @@ from pipeline.engine.isolation import Begin, guarded
 from pipeline.engine.ledger import Commit
 from pipeline.steps.context import Commits, Context, Part, StageWork
 from pipeline.steps.parts import Outcome, PartFiles, PartWriter, open_chain, run_documents
+from pipeline.steps.registry import FILTER
 from pipeline.steps.tables import document_schema
-
-STEP = "filter"
-FOLDER = f"steps/{STEP}/documents"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,19 +31,19 @@ def run(context: Context, parts: Sequence[Part], stages: tuple[Stage, ...], sign
     """The commits of the step, one per part; `signals` is the type of all that was measured up to here."""
     work = context.stage_work(stages)
     tasks = [FilterTask(key=part.key, part=part, signals=signals, work=work) for part in parts]
-    return context.run(STEP, filter_part, tasks)
+    return context.run(FILTER.name, filter_part, tasks)
 
 
 def filter_part(task: FilterTask) -> Commit:
     """Do one part and commit it."""
     work = task.work
     schema = document_schema(task.signals)
-    writer = PartWriter(work, PartFiles(step=STEP, key=task.key, documents=FOLDER, schema=schema))
+    writer = PartWriter(work, PartFiles(step=FILTER.name, key=task.key, documents=FILTER.folder, schema=schema))
     writer.add_all(guarded(pages, task, work.limits, isolate=work.isolate))
     return writer.publish(read=task.part.rows)
 
 
 def pages(task: FilterTask, resume: int | None, begin: Begin) -> Iterator[tuple[int, Outcome]]:
     """The PageFunction of this step."""
-    chain = open_chain(STEP, task.work)
+    chain = open_chain(FILTER.name, task.work)
     return run_documents(task.part.path, resume or 0, begin, chain.run, chain)

@@ -21,14 +21,12 @@ from pipeline.dedup.repeats import Items, Mask
 from pipeline.engine.ledger import Commit
 from pipeline.steps.context import Commits, Context, Part
 from pipeline.steps.dedup.step import group_parts
+from pipeline.steps.registry import step
 from pipeline.steps.text_dedup import phases
 from pipeline.steps.text_dedup.phases import Edit, Group, RunWriter, TextTask
 
-STEP = "line_dedup"
-STAGE = "repeated_lines"
-FOLDER = f"steps/{STEP}/documents"
-ITEMS, REPEATS = f"{STEP}-lines", f"{STEP}-repeats"
-SIGNALS = ("lines", "characters")
+STEP = step("line_dedup")
+ITEMS, REPEATS = f"{STEP.name}-lines", f"{STEP.name}-repeats"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,11 +60,11 @@ def run(context: Context, parts: Sequence[Part], config: LineDedup, signals: pa.
     stored = context.run(ITEMS, store_lines, tasks)
     repeats_tasks = phases.repeats_tasks(out, REPEATS, stored, len(groups), config.min_documents, memory)
     repeats = phases.files_of(out, context.run(REPEATS, phases.find_repeats, repeats_tasks))
-    return context.run(STEP, take_out_lines, [
+    return context.run(STEP.name, take_out_lines, [
         WithoutLinesTask(
             key=part.key, config=config, repeats=repeats,
-            text=TextTask(key=part.key, out=out, step=STEP, stage=STAGE, part=part, group=group.number,
-                          first_row=first_row, signals=signals, memory=memory, names=SIGNALS,
+            text=TextTask(key=part.key, out=out, step=STEP.name, stage=STEP.stage, part=part, group=group.number,
+                          first_row=first_row, signals=signals, memory=memory, names=STEP.signals,
                           min_words=config.min_document_words, dropped_text=context.settings.dropped_text),
         )
         for group in groups

@@ -26,14 +26,12 @@ from pipeline.dedup.substrings import SubstringDedup
 from pipeline.engine.ledger import Commit, FileEntry
 from pipeline.steps.context import Commits, Context, Part
 from pipeline.steps.dedup.step import group_parts
+from pipeline.steps.registry import step
 from pipeline.steps.text_dedup import phases
 from pipeline.steps.text_dedup.phases import Batch, Edit, Group, RunWriter, TextTask
 
-STEP = "substring_dedup"
-STAGE = "repeated_spans"
-FOLDER = f"steps/{STEP}/documents"
-ANCHORS, SHARED, WINDOWS, REPEATS = (f"{STEP}-{name}" for name in ("anchors", "shared", "windows", "repeats"))
-SIGNALS = ("spans", "words", "characters")
+STEP = step("substring_dedup")
+ANCHORS, SHARED, WINDOWS, REPEATS = (f"{STEP.name}-{name}" for name in ("anchors", "shared", "windows", "repeats"))
 LEAST_RUN = 1 << 14
 """Hashes in a run of anchors at least."""
 
@@ -87,11 +85,11 @@ def run(context: Context, parts: Sequence[Part], config: SubstringDedup, signals
     stored = context.run(WINDOWS, store_windows, tasks)
     repeats_tasks = phases.repeats_tasks(out, REPEATS, stored, len(groups), 2, memory)
     repeats = phases.files_of(out, context.run(REPEATS, phases.find_repeats, repeats_tasks))
-    return context.run(STEP, cut_out_spans, [
+    return context.run(STEP.name, cut_out_spans, [
         WithoutSpansTask(
             key=part.key, config=config, shared=shared, repeats=repeats,
-            text=TextTask(key=part.key, out=out, step=STEP, stage=STAGE, part=part, group=group.number,
-                          first_row=first_row, signals=signals, memory=memory, names=SIGNALS,
+            text=TextTask(key=part.key, out=out, step=STEP.name, stage=STEP.stage, part=part, group=group.number,
+                          first_row=first_row, signals=signals, memory=memory, names=STEP.signals,
                           min_words=config.min_document_words, dropped_text=context.settings.dropped_text),
         )
         for group in groups

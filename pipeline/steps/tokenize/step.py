@@ -15,6 +15,7 @@ from pipeline.engine.isolation import Begin, guarded
 from pipeline.engine.ledger import Commit, FileEntry
 from pipeline.steps.context import Commits, Context, Part, StageWork
 from pipeline.steps.parts import Outcome, PartFiles, PartWriter, open_chain, run_documents
+from pipeline.steps.registry import TOKENIZE
 from pipeline.steps.tables import Place, Row, document_schema, dropped_row
 from pipeline.steps.tokenize.shards import write_shards
 from pipeline.storage.files import write_atomic
@@ -22,9 +23,7 @@ from pipeline.tokens.rehydrate import Rehydrate
 from pipeline.tokens.shuffle import write_spool
 from pipeline.tokens.tokenizer import load_tokenizer
 
-STEP = "tokenize"
-FOLDER = "documents"
-SPOOLS = f"steps/{STEP}/spools"
+SPOOLS = f"steps/{TOKENIZE.name}/spools"
 SPOOL_SCHEMA = pa.schema(
     [("id", pa.string()), ("url", pa.string()), ("warc_path", pa.string()), ("warc_offset", pa.int64()),
      ("repeat", pa.int64())]
@@ -63,7 +62,7 @@ def run(
     """The commits of the step, one per part; the shards and their manifest are written too."""
     work = context.stage_work(stages)
     tasks = [TokenizeTask(key=part.key, part=part, signals=signals, encoding=encoding, work=work) for part in parts]
-    commits = context.run(STEP, tokenize, tasks)
+    commits = context.run(TOKENIZE.name, tokenize, tasks)
     spools = [context.out / entry.path for commit in commits.values() if (entry := commit.file(SPOOLS))]
     total = sum(commit.counts.get("tokens", 0) for commit in commits.values())
     tokenizer = load_tokenizer(encoding.tokenizer, encoding.end_of_text).info
@@ -75,7 +74,7 @@ def tokenize(task: TokenizeTask) -> Commit:
     """Do one part and commit it."""
     work, encoding = task.work, task.encoding
     schema = document_schema(task.signals, final=True)
-    writer = PartWriter(work, PartFiles(step=STEP, key=task.key, documents=FOLDER, schema=schema))
+    writer = PartWriter(work, PartFiles(step=TOKENIZE.name, key=task.key, documents=TOKENIZE.folder, schema=schema))
     writer.add_all(_with_copies(task, outcome) for outcome in guarded(pages, task, work.limits, isolate=work.isolate))
     kept = writer.kept
     tokenizer = load_tokenizer(encoding.tokenizer, encoding.end_of_text)
@@ -98,7 +97,7 @@ def _with_copies(task: TokenizeTask, outcome: Outcome) -> Outcome:
         return outcome
     drop = Drop("left_out", value=row["cluster_size"], limit=rehydrate.weight(row["cluster_size"]))
     where = Place(id=row["id"], url=row["url"], warc_path=row["warc_path"], warc_offset=row["warc_offset"])
-    gone = dropped_row(where, STEP, REHYDRATE, drop, row["text"] if task.work.dropped_text else None)
+    gone = dropped_row(where, TOKENIZE.name, REHYDRATE, drop, row["text"] if task.work.dropped_text else None)
     counts = {**outcome.counts, f"dropped.{REHYDRATE}.{drop.reason}": 1}
     return dataclasses.replace(outcome, kind="dropped", row=gone, counts=counts)
 
@@ -112,5 +111,5 @@ def _write_spool(task: TokenizeTask, rows: list[Row], tokens: list[Tokens]) -> F
 
 def pages(task: TokenizeTask, resume: int | None, begin: Begin) -> Iterator[tuple[int, Outcome]]:
     """The PageFunction of this step."""
-    chain = open_chain(STEP, task.work)
+    chain = open_chain(TOKENIZE.name, task.work)
     return run_documents(task.part.path, resume or 0, begin, chain.run, chain)

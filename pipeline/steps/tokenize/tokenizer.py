@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from pipeline.config import TokenizeConfig, TrainTokenizer
 from pipeline.contract.errors import InputError
 from pipeline.steps.context import Part
+from pipeline.steps.tokenize.config import TokenizeConfig, TrainTokenizer
 from pipeline.storage.files import write_atomic
 from pipeline.tokens.shuffle import KEYS, document_key
 from pipeline.tokens.train import train_tokenizer

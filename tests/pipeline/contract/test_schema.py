@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from pipeline.cli.main import app
 from pipeline.config import VARIANTS, PipelineConfig
-from pipeline.contract.config import build, hints, key_of, resolved
+from pipeline.contract.config import build, keys_of, resolved
 from pipeline.contract.errors import ConfigError
 from pipeline.contract.yaml_text import read_yaml
 from training.config import PretrainConfig
@@ -70,8 +70,7 @@ def classes_in(hint: Any) -> set[type]:
         registry = VARIANTS[hint]
         return {cls for name in registry.names() for cls in classes_in(registry.load(name))}
     if dataclasses.is_dataclass(hint):
-        fields = [field for field in dataclasses.fields(hint) if field.init and field.name[0] != "_"]
-        return {typing.cast(type, hint)}.union(*(classes_in(hints(hint)[field.name]) for field in fields))
+        return {typing.cast(type, hint)}.union(*(classes_in(key.hint) for key in keys_of(hint).values()))
     if isinstance(hint, types.UnionType) or typing.get_args(hint):
         return set().union(*(classes_in(arg) for arg in typing.get_args(hint)))
     return set()
@@ -84,8 +83,8 @@ def test_every_field_of_every_config_class_occurs_with_its_documentation(schemas
     wanted = classes_in(CLASSES[kind])
     assert len(wanted) > 5
     for cls in wanted:
-        keys = {key_of(field) for field in dataclasses.fields(cls) if field.init and field.name[0] != "_"}
-        assert any(set(properties) == keys for properties in objects), cls
+        keys = keys_of(cls)
+        assert any(set(properties) == set(keys) for properties in objects), cls
     for properties in objects:
         for name, one in properties.items():
             assert one.get("description"), name

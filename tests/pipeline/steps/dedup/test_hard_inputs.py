@@ -44,7 +44,7 @@ def write(folder, parts):
 def dedup(folder, parts, *options):
     """What dedup_hard.py prints of step 3 on the parts."""
     write(folder / "in", parts)
-    paths = os.pathsep.join([str(SUPPORT), str(Path(pipeline.__file__).parents[2])])
+    paths = os.pathsep.join([str(SUPPORT), str(Path(pipeline.__file__).parents[1])])
     command = [sys.executable, SUPPORT / "dedup_hard.py", folder / "in", folder / "out", str(MEMORY), *options]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": paths}, check=False)
     assert done.returncode == 0, done.stderr

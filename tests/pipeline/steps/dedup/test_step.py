@@ -7,13 +7,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.contract.manifest import sha256_file
 from pipeline.dedup.config import DedupConfig, MinHashConfig
-from pipeline.engine.ledger import Ledger
+from pipeline.engine.ledger import FileEntry, Ledger
 from pipeline.engine.progress import PlainProgress
 from pipeline.engine.runner import LocalRunner
 from pipeline.engine.settings import RaySettings, RunSettings
 from pipeline.steps.context import Context, Part
 from pipeline.steps.dedup import step as dedup_step
+from pipeline.steps.registry import DEDUP
 from pipeline.steps.tables import document_schema, signals_type
 
 SIGNALS = signals_type(())
@@ -51,17 +53,23 @@ def write_parts(folder, parts):
     return found
 
 
+def stored_part(path, key, rows):
+    """A part as its commit names it."""
+    entry = FileEntry(path=path.name, bytes=path.stat().st_size, sha256=sha256_file(path), rows=rows)
+    return Part(key=key, path=path, rows=rows, file=entry)
+
+
 def dedup(out, parts, config=GLOBAL, runner=None, **settings):
     """(survivors, dropped) as lists of rows."""
     if not (out / "in").exists():
         out.mkdir(exist_ok=True)
         write_parts(out / "in", parts)
-    stored = [Part(key=f"{n:05d}", path=out / "in" / f"{n}.parquet", rows=len(rows)) for n, rows in enumerate(parts)]
+    stored = [stored_part(out / "in" / f"{n}.parquet", f"{n:05d}", len(rows)) for n, rows in enumerate(parts)]
     context = Context(
         out=out, settings=RunSettings(**settings), runner=runner or LocalRunner(), progress=PlainProgress(quiet=True)
     )
     dedup_step.run(context, stored, config, SIGNALS)
-    kept = pq.read_table(out / dedup_step.FOLDER).to_pylist()
+    kept = pq.read_table(out / DEDUP.folder).to_pylist()
     return kept, pq.read_table(out / "dropped").to_pylist() if (out / "dropped").exists() else []
 
 
@@ -92,7 +100,7 @@ def crawl(families=40):
 
 
 def files_of(out):
-    folders = (dedup_step.FOLDER, "dropped")
+    folders = (DEDUP.folder, "dropped")
     return {
         str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest()
         for folder in folders
@@ -202,8 +210,9 @@ def test_no_dedup_passes_parts_on_unchanged(tmp_path):
     kept, dropped = dedup(tmp_path / "out", [rows, []], None)
     assert [row["id"] for row in kept] == ["0", "1", "2"]
     assert dropped == []
-    stored = (tmp_path / "out" / dedup_step.FOLDER / "part-00000.parquet").read_bytes()
+    stored = (tmp_path / "out" / DEDUP.folder / "part-00000.parquet").read_bytes()
     assert stored == (tmp_path / "out" / "in" / "0.parquet").read_bytes()
+    assert (tmp_path / "out" / DEDUP.folder / "part-00000.parquet").samefile(tmp_path / "out" / "in" / "0.parquet")
 
 
 def test_the_text_of_dropped_documents_is_stored_on_request(tmp_path):

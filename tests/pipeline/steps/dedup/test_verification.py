@@ -133,7 +133,7 @@ def test_killed_in_every_phase_and_gone_on_with_gives_the_same_bytes(tmp_path, o
     write_parts(tmp_path / "in", [rows[n::3] for n in range(3)])
     config = UNSEEN if not options else DedupConfig(scope="global", minhash=MinHashConfig(verify=VerifyConfig()))
     run_step(tmp_path / "in", tmp_path / "whole", config)
-    paths = os.pathsep.join([str(SUPPORT), str(Path(pipeline.__file__).parents[2])])
+    paths = os.pathsep.join([str(SUPPORT), str(Path(pipeline.__file__).parents[1])])
     command = [sys.executable, SUPPORT / "dedup_kills.py", tmp_path / "in", tmp_path / "killed", *options]
     environment = {**os.environ, "PYTHONPATH": paths}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
