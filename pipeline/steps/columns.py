@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 
-def to_table(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
+def to_table(rows: Sequence[Mapping[str, object]], schema: pa.Schema) -> pa.Table:
     """Rows as a table: a key that a row lacks is null; what UTF-8 cannot hold (lone surrogates) becomes `?`.
 
     Raises:

@@ -20,10 +20,11 @@ from pipeline.engine.ledger import Commit, FileEntry, Ledger
 from pipeline.stages.decontaminate import Decontaminate
 from pipeline.steps.context import Commits, Context
 from pipeline.steps.parts import matches_folder
-from pipeline.steps.tables import Row
 from pipeline.storage.files import write_table
 
 STEP = "contamination"
+ItemRow = dict[str, Any]
+"""A row of `ITEMS_SCHEMA`."""
 _WHERE = ("id", "warc_path", "warc_offset")
 
 
@@ -79,7 +80,7 @@ def gather(task: GatherTask) -> Commit:
     return write(task.out, tables, blank_items(task.stages), start)
 
 
-def write(out: Path, tables: Iterable[pa.Table], items: dict[tuple[str, str], Row], start: float) -> Commit:
+def write(out: Path, tables: Iterable[pa.Table], items: dict[tuple[str, str], ItemRow], start: float) -> Commit:
     """Write the matches of `tables` and what they make of `items`; commit.
 
     Args:
@@ -102,9 +103,9 @@ def write(out: Path, tables: Iterable[pa.Table], items: dict[tuple[str, str], Ro
     return Ledger(out, STEP).replace(Commit(key="all", files=files, counts=counts, seconds=seconds))
 
 
-def blank_items(stages: Sequence[Decontaminate]) -> dict[tuple[str, str], Row]:
+def blank_items(stages: Sequence[Decontaminate]) -> dict[tuple[str, str], ItemRow]:
     """Every item of the stages' benchmarks, in their order."""
-    rows: dict[tuple[str, str], Row] = {}
+    rows: dict[tuple[str, str], ItemRow] = {}
     for stage in stages:
         index = stage.index()
         unchecked = set(index.unchecked)
@@ -114,12 +115,12 @@ def blank_items(stages: Sequence[Decontaminate]) -> dict[tuple[str, str], Row]:
     return rows
 
 
-def _blank(benchmark: str, item: str) -> Row:
+def _blank(benchmark: str, item: str) -> ItemRow:
     return {"benchmark": benchmark, "item": item, "checked": False, "kept": 0, "dropped": 0,
             "ngrams": 0, "length": 0, "share": 0.0}  # fmt: skip
 
 
-def _counted(tables: Iterable[pa.Table], items: dict[tuple[str, str], Row]) -> Iterator[pa.Table]:
+def _counted(tables: Iterable[pa.Table], items: dict[tuple[str, str], ItemRow]) -> Iterator[pa.Table]:
     for table in tables:
         columns = table.select(["benchmark", "item", "outcome", "ngrams", "length", "share"]).to_pydict()
         for benchmark, item, outcome, *measured in zip(*columns.values(), strict=True):

@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 import pyarrow as pa
 
@@ -30,11 +30,15 @@ from pipeline.steps.promises import HeldStage
 from pipeline.steps.tables import (
     DROPPED_SCHEMA,
     QUARANTINE_SCHEMA,
+    DocumentRow,
+    DroppedRow,
+    FinalRow,
     Place,
-    Row,
+    QuarantineRow,
     document_row,
     dropped_row,
     place,
+    place_of,
     quarantine_row,
     read_documents,
 )
@@ -42,24 +46,55 @@ from pipeline.storage.files import write_table
 
 Kind = Literal["kept", "dropped", "quarantined", "counted"]
 
+Rows = Sequence[Mapping[str, object]]
+MatchRow = dict[str, object]
+"""A row of `contract.contamination.MATCHES_SCHEMA`."""
+
 _CAUSE_CHARACTERS = 300
-_PLACE = ("id", "url", "warc_path", "warc_offset")
+
+
+class MeasuredRow(TypedDict):
+    """What is kept of a dropped document's signals; see `measured_schema`."""
+
+    id: str
+    url: str
+    warc_offset: int
+    language: str
+    signals: Mapping[str, Mapping[str, float]]
+    stage: str
+    reason: str
 
 
 @dataclasses.dataclass(slots=True)
 class Outcome:
-    """What became of one candidate, or (`counted`) numbers that belong to none."""
+    """What became of one candidate: one of three rows. With none of them it is numbers that belong to no candidate."""
 
-    kind: Kind
-    row: Row | None = None
+    kept: DocumentRow | None = None
+    dropped: DroppedRow | None = None
+    quarantined: QuarantineRow | None = None
     counts: dict[str, int] = dataclasses.field(default_factory=dict)
     seconds: dict[str, float] = dataclasses.field(default_factory=dict)
     """CPU seconds by stage."""
-    extra: Any = None
-    """What goes along beside the row: of a dropped document its signals; of a failed page the traceback, if the page is
-    the first."""
+    measured: MeasuredRow | None = None
+    """Signals of a dropped document, so that its limits can be swept."""
+    trace: str | None = None
+    """Where the exception of a quarantined page came from, if it is the first of its stage."""
     overlaps: Sequence[Overlap] = ()
     """Benchmark items that the document shares words with."""
+
+    @property
+    def kind(self) -> Kind:
+        """Which of the three it is; `counted` where it is none of them."""
+        if self.kept is not None:
+            return "kept"
+        if self.dropped is not None:
+            return "dropped"
+        return "counted" if self.quarantined is None else "quarantined"
+
+    @property
+    def row(self) -> DocumentRow | DroppedRow | QuarantineRow | None:
+        """The candidate's one row."""
+        return self.kept or self.dropped or self.quarantined
 
 
 class Chain:
@@ -80,7 +115,7 @@ class Chain:
         """The outcome of a document; an exception of a stage, whatever it is, quarantines the page.
 
         Quality stages go on measuring after a drop, so that every limit can be swept later: the document with all
-        its signals is the outcome's `extra`.
+        its signals is the outcome's `measured`.
 
         Raises:
             StageError: a stage breaks a promise, which is no fault of the page.
@@ -106,17 +141,17 @@ class Chain:
                 raise  # somebody's Ctrl-C; a page process is sent none, so there it is the stage's own
             return self.failed(place(doc), name, error, seconds, doc.overlaps)
         if first is None:
-            return Outcome("kept", document_row(doc), counted(seconds), seconds, overlaps=doc.overlaps)
+            return Outcome(kept=document_row(doc), counts=counted(seconds), seconds=seconds, overlaps=doc.overlaps)
         return self.dropped(doc, *first, seconds)
 
     def dropped(self, doc: Document, stage: str, drop: Drop, seconds: dict[str, float]) -> Outcome:
         """The outcome of a drop."""
         text = doc.text if self._dropped_text else None
         row = dropped_row(place(doc), self.step, stage, drop, text)
-        measured = {**place(doc), "language": doc.language, "signals": doc.signals} if doc.signals else None
+        measured = _measured(doc, stage, drop.reason) if doc.signals else None
         overlaps = (*doc.overlaps, *drop.overlaps)
         counts = {f"dropped.{stage}.{drop.reason}": 1, **counted(seconds)}
-        return Outcome("dropped", row, counts, seconds, measured, overlaps)
+        return Outcome(dropped=row, counts=counts, seconds=seconds, measured=measured, overlaps=overlaps)
 
     def failed(
         self,
@@ -128,7 +163,7 @@ class Chain:
     ) -> Outcome:
         """The outcome of an exception: quarantine, unless the fault is the user's or ours rather than the page's.
 
-        The first one of each stage says where it came from, in the outcome's `extra`.
+        The first one of each stage says where it came from, in the outcome's `trace`.
         """
         if isinstance(error, TokenmillError):
             raise error
@@ -138,11 +173,11 @@ class Chain:
         counts = counted({*seconds, stage}, None if scarce else stage)
         trace = None if scarce or stage in self._failed else stage_trace(error)
         self._failed |= set() if scarce else {stage}
-        return Outcome("quarantined", row, counts, seconds, trace, overlaps)
+        return Outcome(quarantined=row, counts=counts, seconds=seconds, trace=trace, overlaps=overlaps)
 
     def blamed(self, where: Place, blame: Blame) -> Outcome:
         """The outcome of a page that took the process down with it."""
-        return Outcome("quarantined", quarantine_row(where, self.step, "", blame.cause, blame.seconds))
+        return Outcome(quarantined=quarantine_row(where, self.step, "", blame.cause, blame.seconds))
 
 
 def open_chain(step: str, work: StageWork) -> Chain:
@@ -198,9 +233,11 @@ class PartWriter:
     def __init__(self, work: StageWork, files: PartFiles) -> None:
         self._out, self._files, self._most = work.out, files, work.max_quarantined
         self._failures: dict[str, Failure] = {}
-        self._rows: dict[str, list[Row]] = {"kept": [], "dropped": [], "quarantined": []}
-        self._extras: list[Row] = []
-        self._matches: list[Row] = []
+        self._kept: list[DocumentRow] = []
+        self._dropped: list[DroppedRow] = []
+        self._quarantined: list[QuarantineRow] = []
+        self._measured: list[MeasuredRow] = []
+        self._matches: list[MatchRow] = []
         self._counts: Counter[str] = Counter()
         self._seconds: Counter[str] = Counter()
 
@@ -216,27 +253,31 @@ class PartWriter:
                 refuse_broken(self._files.step, self._counts, self._failures, self._most)
 
     @property
-    def kept(self) -> list[Row]:
+    def kept(self) -> Sequence[DocumentRow]:
         """The rows of the documents that were kept, so far."""
-        return self._rows["kept"]
+        return self._kept
 
     def _add(self, outcome: Outcome) -> None:
         self._counts.update(outcome.counts)
         self._seconds.update(outcome.seconds)
-        if outcome.kind == "counted":
-            return
-        if outcome.row is not None:
-            self._rows[outcome.kind].append(outcome.row)
-            self._matches += match_rows(outcome.overlaps, outcome.kind, outcome.row)
-        if outcome.kind == "dropped" and outcome.extra is not None:
-            self._extras.append({**outcome.extra, "stage": outcome.row["stage"], "reason": outcome.row["reason"]})  # type: ignore[index]
-        if outcome.kind == "quarantined" and outcome.row and outcome.extra is not None:
-            self._failures.setdefault(outcome.row["stage"], Failure(outcome.row["url"], outcome.extra))
+        if outcome.kept is not None:
+            self._kept.append(outcome.kept)
+        elif outcome.dropped is not None:
+            self._dropped.append(outcome.dropped)
+            self._measured += [outcome.measured] if outcome.measured else []
+        elif outcome.quarantined is not None:
+            row = outcome.quarantined
+            self._quarantined.append(row)
+            if outcome.trace is not None:
+                self._failures.setdefault(row["stage"], Failure(row["url"], outcome.trace))
+        if outcome.overlaps:
+            self._matches += match_rows(outcome)
 
     def publish(
         self,
         read: int | None = None,
         *,
+        documents: Sequence[FinalRow] | None = None,
         more_files: Sequence[FileEntry] = (),
         more_counts: Mapping[str, int] | None = None,
         notes: Mapping[str, Any] | None = None,
@@ -245,6 +286,7 @@ class PartWriter:
 
         Args:
             read: how many candidates entered, where the step before knows it.
+            documents: the kept rows with what the last step adds to them.
             more_files: what else the task published.
             more_counts: what else it counted.
             notes: for the commit.
@@ -252,17 +294,18 @@ class PartWriter:
         Raises:
             IntegrityError: the outcomes are not as many as the candidates.
         """
-        numbers = {kind: len(rows) for kind, rows in self._rows.items()}
+        kept = self._kept if documents is None else documents
+        numbers = {"kept": len(kept), "dropped": len(self._dropped), "quarantined": len(self._quarantined)}
         counts = {**self._counts, **numbers, **(more_counts or {}), "read": sum(numbers.values())}
         if read is not None and read != counts["read"]:
             where = f"{self._files.step} {self._files.key}"
             raise IntegrityError(f"{where}: {read} candidates went in, {counts['read']} came out ({numbers})")
-        files = [self._write(self._files.documents, self._rows["kept"], self._files.schema)]
-        files += self._write_unless_empty("dropped", self._rows["dropped"], DROPPED_SCHEMA)
-        files += self._write_unless_empty("quarantine", self._rows["quarantined"], QUARANTINE_SCHEMA)
-        if "signals" in self._files.schema.names and self._extras:
+        files = [self._write(self._files.documents, kept, self._files.schema)]
+        files += self._write_unless_empty("dropped", self._dropped, DROPPED_SCHEMA)
+        files += self._write_unless_empty("quarantine", self._quarantined, QUARANTINE_SCHEMA)
+        if "signals" in self._files.schema.names and self._measured:
             schema = measured_schema(self._files.schema.field("signals").type)
-            files.append(self._write(f"steps/{self._files.step}/measured", self._extras, schema))
+            files.append(self._write(f"steps/{self._files.step}/measured", self._measured, schema))
         files += self._write_unless_empty(matches_folder(self._files.step), self._matches, MATCHES_SCHEMA)
         seconds = {name: round(value, 6) for name, value in sorted(self._seconds.items())}
         commit = Commit(
@@ -274,12 +317,12 @@ class PartWriter:
         )
         return Ledger(self._out, self._files.step).commit(commit)
 
-    def _write_unless_empty(self, folder: str, rows: list[Row], schema: pa.Schema) -> list[FileEntry]:
+    def _write_unless_empty(self, folder: str, rows: Rows, schema: pa.Schema) -> list[FileEntry]:
         return [self._write(folder, rows, schema)] if rows else []
 
-    def _write(self, folder: str, rows: list[Row], schema: pa.Schema) -> FileEntry:
+    def _write(self, folder: str, rows: Rows, schema: pa.Schema) -> FileEntry:
         name = self._files.name(folder)
-        info = write_table(self._out / name, to_table(rows, schema))
+        info = write_table(self._out / name, columns.to_table(rows, schema))
         return FileEntry(path=name, bytes=info.bytes, sha256=info.sha256, rows=len(rows))
 
 
@@ -288,19 +331,21 @@ def matches_folder(step: str) -> str:
     return f"steps/{step}/matches"
 
 
-def match_rows(overlaps: Sequence[Overlap], kind: Kind, row: Row) -> list[Row]:
-    """Rows of `matches`, of a document with this row of documents, dropped or quarantine."""
-    reason = f"{row['step']}.{row['stage']}.{row['reason']}" if kind == "dropped" else None
-    where = {name: row[name] for name in _PLACE}
-    return [{**where, **overlap._asdict(), "outcome": kind, "reason": reason} for overlap in overlaps]
+def match_rows(outcome: Outcome) -> list[MatchRow]:
+    """Rows of `matches`: one for each benchmark item that the document shares words with."""
+    row, gone = outcome.row, outcome.dropped
+    assert row is not None
+    reason = f"{gone['step']}.{gone['stage']}.{gone['reason']}" if gone else None
+    where = place_of(row)
+    return [{**where, **overlap._asdict(), "outcome": outcome.kind, "reason": reason} for overlap in outcome.overlaps]
+
+
+def _measured(doc: Document, stage: str, reason: str) -> MeasuredRow:
+    return {"id": doc.id, "url": doc.url, "warc_offset": doc.warc_offset, "language": doc.language,
+            "signals": doc.signals, "stage": stage, "reason": reason}  # fmt: skip
 
 
 def measured_schema(signals: pa.DataType) -> pa.Schema:
     """Columns of what is kept of a dropped document's signals."""
     texts = ("id", "url", "language", "stage", "reason")
     return pa.schema([*((name, pa.string()) for name in texts), ("warc_offset", pa.int64()), ("signals", signals)])
-
-
-def to_table(rows: Sequence[Row], schema: pa.Schema) -> pa.Table:
-    """Rows as a table; see `columns.to_table`."""
-    return columns.to_table(rows, schema)

@@ -3,7 +3,7 @@
 import datetime
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,7 +12,6 @@ from pipeline.document import Document, Drop, QualityStage, Stage
 from pipeline.stages import name_of
 from pipeline.storage.files import write_table
 
-Row = dict[str, Any]
 READ_BATCH = 256
 EMPTY_PART = "part-none.parquet"
 """Written where a run dropped or quarantined nothing; the one part that no commit names."""
@@ -66,6 +65,59 @@ class Place(TypedDict):
     warc_offset: int
 
 
+PLACE: tuple[Literal["id", "url", "warc_path", "warc_offset"], ...] = ("id", "url", "warc_path", "warc_offset")
+
+
+class PiiCount(TypedDict):
+    """How often one type of personal data was replaced."""
+
+    type: str
+    count: int
+
+
+class DocumentRow(Place):
+    """A row of documents, as every step but the last writes it."""
+
+    date: datetime.datetime | None
+    dump: str
+    warc_length: int
+    text: str
+    language: str
+    language_score: float
+    signals: Mapping[str, Mapping[str, float]] | None
+    cluster_size: int
+    cluster_id: str | None
+    pii_counts: list[PiiCount]
+
+
+class FinalRow(DocumentRow):
+    """A row of OUT/documents."""
+
+    token_count: int
+    copies: int
+
+
+class DroppedRow(Place):
+    """A row of dropped, but for what only dedup fills in."""
+
+    step: str
+    stage: str
+    reason: str
+    value: float | None
+    limit: float | None
+    detail: str | None
+    text: str | None
+
+
+class QuarantineRow(Place):
+    """A row of quarantine."""
+
+    step: str
+    stage: str
+    cause: str
+    seconds: float | None
+
+
 def signals_type(stages: Sequence[Stage], more: Mapping[str, Sequence[str]] | None = None) -> pa.DataType:
     """The struct of all quality stages' raw values, and of `more`: stage name -> signal name -> float64.
 
@@ -108,8 +160,8 @@ def document_schema(signals: pa.DataType, *, final: bool = False) -> pa.Schema:
     return pa.schema(columns)
 
 
-def document_row(doc: Document) -> Row:
-    """A documents row, without `token_count` and `copies`."""
+def document_row(doc: Document) -> DocumentRow:
+    """The row of a document."""
     return {
         **place(doc),
         "date": doc.date,
@@ -130,13 +182,18 @@ def place(doc: Any) -> Place:
     return {"id": doc.id, "url": doc.url, "warc_path": doc.warc_path, "warc_offset": doc.warc_offset}
 
 
-def dropped_row(where: Place, step: str, stage: str, drop: Drop, text: str | None = None) -> Row:
+def place_of(row: Place) -> Place:
+    """Where the candidate of a row came from, without the rest of the row."""
+    return {name: row[name] for name in PLACE}  # type: ignore[return-value]  # of a TypedDict no key is left out
+
+
+def dropped_row(where: Place, step: str, stage: str, drop: Drop, text: str | None = None) -> DroppedRow:
     """A row of `dropped`."""
     return {**where, "step": step, "stage": stage, "reason": drop.reason, "value": drop.value,
             "limit": drop.limit, "detail": drop.detail, "text": text}  # fmt: skip
 
 
-def quarantine_row(where: Place, step: str, stage: str, cause: str, seconds: float | None = None) -> Row:
+def quarantine_row(where: Place, step: str, stage: str, cause: str, seconds: float | None = None) -> QuarantineRow:
     """A row of `quarantine`."""
     return {**where, "step": step, "stage": stage, "cause": cause, "seconds": seconds}
 
@@ -157,8 +214,7 @@ def write_empty_part(folder: Path, schema: pa.Schema) -> None:
         write_table(folder / EMPTY_PART, schema.empty_table())
 
 
-def _document(row: Row) -> Document:
-    date: datetime.datetime | None = row.pop("date")
-    signals: Mapping[str, Mapping[str, float]] | None = row.pop("signals")
-    measured = {stage: values for stage, values in (signals or {}).items() if values is not None}
-    return Document(**row, date=date, signals=measured)
+def _document(row: dict[str, Any]) -> Document:
+    signals: Mapping[str, Mapping[str, float] | None] = row["signals"] or {}
+    measured = {stage: values for stage, values in signals.items() if values is not None}
+    return Document(**{**row, "signals": measured})

@@ -33,9 +33,9 @@ from pipeline.engine.ledger import Commit, FileEntry, Ledger
 from pipeline.flow import add_up, read_commits
 from pipeline.report import write_report
 from pipeline.steps import contamination
-from pipeline.steps.parts import to_table
+from pipeline.steps.columns import to_table
 from pipeline.steps.registry import TOKENIZE
-from pipeline.steps.tables import DROPPED_SCHEMA, dropped_row
+from pipeline.steps.tables import DROPPED_SCHEMA, PLACE, DroppedRow, Place, dropped_row
 from pipeline.steps.tokenize import shards
 from pipeline.storage.files import write_table
 from pipeline.tools.trace import in_domain
@@ -162,17 +162,17 @@ def _rewrite_documents(out: Path, work: Path, takedown: Takedown) -> dict[str, s
         kept = table.filter(pa.array([verdict is None for verdict in verdicts], pa.bool_()))
         leaving = [(row, verdict) for row, verdict in zip(_places(table), verdicts, strict=True) if verdict]
         gone |= {row["id"]: f"{TOKENIZE.name}.{STAGE}.{verdict.reason}" for row, verdict in leaving}
-        rows = [dropped_row(row, TOKENIZE.name, STAGE, verdict) for row, verdict in leaving]  # type: ignore[arg-type]
+        rows = [dropped_row(row, TOKENIZE.name, STAGE, verdict) for row, verdict in leaving]
         _commit(work, commit, entry, kept, rows)
     return gone
 
 
-def _places(table: pa.Table) -> list[dict[str, Any]]:
-    places: list[dict[str, Any]] = table.select(["id", "url", "warc_path", "warc_offset"]).to_pylist()
+def _places(table: pa.Table) -> list[Place]:
+    places: list[Place] = table.select(list(PLACE)).to_pylist()
     return places
 
 
-def _commit(work: Path, commit: Commit, documents: FileEntry, kept: pa.Table, rows: list[dict[str, Any]]) -> None:
+def _commit(work: Path, commit: Commit, documents: FileEntry, kept: pa.Table, rows: Sequence[DroppedRow]) -> None:
     """Publish what stays of a part and what left it, with counts to match."""
     dropped = commit.file("dropped")
     others = tuple(

@@ -95,7 +95,7 @@ def pages(task: ExtractTask, resume: Position | None, begin: Begin) -> Iterator[
             outcome.counts = {**outcome.counts, **counts}
             counts = {}
             yield position, outcome
-    yield position, Outcome("counted", counts=counts)
+    yield position, Outcome(counts=counts)
 
 
 class _Copies:
@@ -132,14 +132,14 @@ def _outcome(
         copies.pass_over(record)
         return chain.blamed(place(record), blame)
     if record.fault:
-        return Outcome("quarantined", quarantine_row(place(record), EXTRACT.name, "read", record.fault))
+        return Outcome(quarantined=quarantine_row(place(record), EXTRACT.name, "read", record.fault))
     try:
         screened: Any = task.screen(record)
     except Exception as error:  # noqa: BLE001 - bytes of strangers
         return chain.failed(place(record), _SCREEN, error, {})
     if isinstance(screened, Drop):
         row = dropped_row(place(record), EXTRACT.name, _SCREEN, screened)
-        outcome = Outcome("dropped", row, {f"dropped.{_SCREEN}.{screened.reason}": 1})
+        outcome = Outcome(dropped=row, counts={f"dropped.{_SCREEN}.{screened.reason}": 1})
     else:
         outcome = chain.run(copies.mark(screened, record, position))
     outcome.counts |= counted([_SCREEN])

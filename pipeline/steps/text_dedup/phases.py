@@ -33,16 +33,16 @@ from pipeline.dedup.repeats import (
 from pipeline.dedup.shingles import U64
 from pipeline.document import Drop
 from pipeline.engine.ledger import Commit, FileEntry, Ledger
+from pipeline.steps.columns import to_table
 from pipeline.steps.context import Commits, Part
-from pipeline.steps.parts import PartFiles, to_table
-from pipeline.steps.tables import DROPPED_SCHEMA, document_schema, dropped_row
+from pipeline.steps.parts import PartFiles
+from pipeline.steps.tables import DROPPED_SCHEMA, DocumentRow, DroppedRow, document_schema, dropped_row, place_of
 from pipeline.storage.files import write_atomic, write_table
 
 READ_ROWS, WRITE_ROWS = 256, 1024
 TOO_SHORT = "too_few_words"
 LEAST_RUN = 1 << 12
 """Items in a run at least, however little memory there is."""
-_PLACE = ("id", "url", "warc_path", "warc_offset")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -278,7 +278,7 @@ def write_part(task: TextTask, edits: Mapping[int, Edit], start: float) -> Commi
     counts = dict.fromkeys(("read", "kept", "dropped", "quarantined", "changed"), 0)
     counts |= dict.fromkeys((f"characters_{what}" for what in ("read", "kept", "removed", "dropped")), 0)
     counts |= dict.fromkeys((f"{name}_removed" for name in task.names[:-1]), 0)
-    gone: list[dict[str, Any]] = []
+    gone: list[DroppedRow] = []
     name = task.files.name(task.files.documents)
     info = write_table(task.out / name, _edited(task, edits, counts, gone), schema=task.files.schema)
     entries = [FileEntry(path=name, bytes=info.bytes, sha256=info.sha256, rows=counts["kept"])]
@@ -300,7 +300,7 @@ def _check(task: TextTask, counts: Mapping[str, int]) -> None:
 
 
 def _edited(
-    task: TextTask, edits: Mapping[int, Edit], counts: dict[str, int], gone: list[dict[str, Any]]
+    task: TextTask, edits: Mapping[int, Edit], counts: dict[str, int], gone: list[DroppedRow]
 ) -> Iterator[pa.Table]:
     """The documents that stay, batch by batch; the others go to `gone`, and what is counted to `counts`."""
     row = 0
@@ -342,13 +342,13 @@ def _with_edits(task: TextTask, table: pa.Table, edits: Mapping[int, Edit], befo
     return table.set_column(table.schema.get_field_index("signals"), "signals", column)
 
 
-def _row(task: TextTask, document: Mapping[str, Any], edit: Edit, before: int) -> dict[str, Any]:
+def _row(task: TextTask, document: DocumentRow, edit: Edit, before: int) -> DroppedRow:
     """The row of `dropped` of a document that became too short."""
     removed = ", ".join(f"{value:,.0f} {name}" for name, value in zip(task.names, edit.values, strict=False))
     detail = f"{removed}, {before - len(edit.text):,} of {before:,} characters removed"
     drop = Drop(TOO_SHORT, edit.words, task.min_words, detail)
     text = document["text"] if task.dropped_text else None
-    return dropped_row({name: document[name] for name in _PLACE}, task.step, task.stage, drop, text)  # type: ignore[arg-type]
+    return dropped_row(place_of(document), task.step, task.stage, drop, text)
 
 
 def _count(

@@ -16,7 +16,7 @@ from pipeline.engine.ledger import Commit, FileEntry
 from pipeline.steps.context import Commits, Context, Part, StageWork
 from pipeline.steps.parts import Outcome, PartFiles, PartWriter, open_chain, run_documents
 from pipeline.steps.registry import TOKENIZE
-from pipeline.steps.tables import Place, Row, document_schema, dropped_row
+from pipeline.steps.tables import DocumentRow, FinalRow, document_schema, dropped_row, place_of
 from pipeline.steps.tokenize.shards import write_shards
 from pipeline.storage.files import write_atomic
 from pipeline.tokens.rehydrate import Rehydrate
@@ -75,34 +75,40 @@ def tokenize(task: TokenizeTask) -> Commit:
     work, encoding = task.work, task.encoding
     schema = document_schema(task.signals, final=True)
     writer = PartWriter(work, PartFiles(step=TOKENIZE.name, key=task.key, documents=TOKENIZE.folder, schema=schema))
-    writer.add_all(_with_copies(task, outcome) for outcome in guarded(pages, task, work.limits, isolate=work.isolate))
-    kept = writer.kept
+    writer.add_all(_weighted(outcome, task) for outcome in guarded(pages, task, work.limits, isolate=work.isolate))
     tokenizer = load_tokenizer(encoding.tokenizer, encoding.end_of_text)
-    tokens = tokenizer.encode_documents([row["text"] for row in kept])
-    for row, ids in zip(kept, tokens, strict=True):
-        row["token_count"] = len(ids)
+    tokens = tokenizer.encode_documents([row["text"] for row in writer.kept])
+    kept = [
+        FinalRow(**row, token_count=len(ids), copies=_copies(row, encoding))
+        for row, ids in zip(writer.kept, tokens, strict=True)
+    ]
     spool = _write_spool(task, kept, tokens)
-    written = sum(row["copies"] * len(ids) for row, ids in zip(kept, tokens, strict=True))
-    counts = {"tokens": written, "repeats": sum(row["copies"] - 1 for row in kept)}
-    return writer.publish(read=task.part.rows, more_files=[spool], more_counts=counts)
+    counts = {
+        "tokens": sum(row["copies"] * row["token_count"] for row in kept),
+        "repeats": sum(row["copies"] - 1 for row in kept),
+    }
+    return writer.publish(read=task.part.rows, documents=kept, more_files=[spool], more_counts=counts)
 
 
-def _with_copies(task: TokenizeTask, outcome: Outcome) -> Outcome:
-    """The outcome of a kept document with how often it is written; dropped where its weight leaves it out."""
-    row, rehydrate = outcome.row, task.encoding.rehydrate
-    if outcome.kind != "kept" or row is None:
-        return outcome
-    row["copies"] = rehydrate.copies(row["id"], row["cluster_size"], task.encoding.seed) if rehydrate else 1
-    if rehydrate is None or row["copies"]:
+def _copies(row: DocumentRow, encoding: Encoding) -> int:
+    """How often a document is written to the shards."""
+    rehydrate = encoding.rehydrate
+    return rehydrate.copies(row["id"], row["cluster_size"], encoding.seed) if rehydrate else 1
+
+
+def _weighted(outcome: Outcome, task: TokenizeTask) -> Outcome:
+    """The outcome of a page; a kept document is dropped where its weight leaves it out."""
+    row, rehydrate = outcome.kept, task.encoding.rehydrate
+    if row is None or rehydrate is None or _copies(row, task.encoding):
         return outcome
     drop = Drop("left_out", value=row["cluster_size"], limit=rehydrate.weight(row["cluster_size"]))
-    where = Place(id=row["id"], url=row["url"], warc_path=row["warc_path"], warc_offset=row["warc_offset"])
+    where = place_of(row)
     gone = dropped_row(where, TOKENIZE.name, REHYDRATE, drop, row["text"] if task.work.dropped_text else None)
     counts = {**outcome.counts, f"dropped.{REHYDRATE}.{drop.reason}": 1}
-    return dataclasses.replace(outcome, kind="dropped", row=gone, counts=counts)
+    return dataclasses.replace(outcome, kept=None, dropped=gone, counts=counts)
 
 
-def _write_spool(task: TokenizeTask, rows: list[Row], tokens: list[Tokens]) -> FileEntry:
+def _write_spool(task: TokenizeTask, rows: Sequence[FinalRow], tokens: list[Tokens]) -> FileEntry:
     places = pa.Table.from_pylist([{**row, "repeat": row["copies"]} for row in rows], SPOOL_SCHEMA)
     name = f"{SPOOLS}/part-{task.key}.parquet"
     info = write_atomic(task.work.out / name, lambda path: write_spool(path, places, tokens, task.encoding.seed))
