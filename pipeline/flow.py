@@ -8,7 +8,7 @@
     ├── dedup     s3: documents -> documents
     ├── line_dedup, substring_dedup  if asked: documents -> documents, without text that stands elsewhere
     ├── tokenize  s4: documents -> OUT/documents, OUT/tokens
-    ├── index     signatures of OUT/documents, for later runs to be compared with (`dedup.against`)
+    ├── index     signatures of OUT/documents, for later runs to be compared with (`dedup.previous_runs`)
     ├── contamination  if asked: which benchmark items stand on which pages -> OUT/contamination
     └── finish    add up, check that nothing was lost, write run.json and report.html
 
@@ -63,7 +63,7 @@ class Opened:
     out: Path
     inputs: Sequence[Input]
     previous: Sequence[EarlierGroup]
-    """Documents of earlier runs (`dedup.against`)."""
+    """Documents of earlier runs (`dedup.previous_runs`)."""
 
 
 _MAX_REPAIRS = 5  # a disk that damages more files while one run is under way should be replaced, not worked around

@@ -53,7 +53,7 @@ def _print(found: "Sweep") -> None:
     for key in keys:  # at their full width, however narrow the terminal
         head = key.removeprefix("filter.").replace(".", "\n")
         table.add_column(escape(head), min_width=max(map(len, head.split("\n"))))
-    by_language = found.glanced is not None
+    by_language = found.prefiltered is not None
     for head in (
         "documents",
         "of those read",
@@ -97,11 +97,11 @@ def _notes(found: "Sweep") -> list[str]:
         notes[0] += " Bold: the run's own limits."
     if found.not_rejudged:
         notes.append(f"Stages without raw values, whose verdicts stand: {', '.join(found.not_rejudged)}.")
-    if found.glanced is not None:
+    if found.prefiltered is not None:
         notes.append("Unjudged: documents that language_id dropped and would let go on. What the stages after it and "
                      "step 2 make of them is not known, so they are not counted as kept.")  # fmt: skip
-    if found.glanced:
-        notes.append(f"language_glance dropped {found.glanced:,} pages before: language_id has not seen them.")
+    if found.prefiltered:
+        notes.append(f"language_prefilter dropped {found.prefiltered:,} pages before: language_id has not seen them.")
     if found.share < 1:
         notes.append(f"From {found.share:.2%} of the parts, evenly spread.")
     return notes

@@ -1,4 +1,4 @@
-"""Commands beside the builds: crawl, assets, tokenizers."""
+"""Commands beside the builds: crawl, assets, tokenizers, export of token shards."""
 
 import dataclasses
 import json
@@ -13,8 +13,9 @@ tokenizer_app = typer.Typer(help="Train and try tokenizers.", no_args_is_help=Tr
 
 
 def add_tool_commands(app: typer.Typer) -> None:
-    """Hang `crawl`, `assets` and `tokenizer` on the command line."""
+    """Hang `crawl`, `export-shards`, `assets` and `tokenizer` on the command line."""
     app.command("crawl")(crawl)
+    app.command("export-shards")(export_shards)
     app.add_typer(assets_app, name="assets")
     app.add_typer(tokenizer_app, name="tokenizer")
 
@@ -52,6 +53,20 @@ def crawl(
     for what, numbers in (("status", done.statuses), ("refused", done.refused), ("failed", done.failed)):
         for name, number in sorted(numbers.items(), key=lambda item: str(item[0])):
             typer.echo(f"  {what} {name}: {number}")
+
+
+def export_shards(
+    out: Annotated[Path, typer.Argument(help="A run folder, or its tokens/ folder.", metavar="OUT")],
+    output: Annotated[Path, typer.Argument(help="A new folder.", metavar="FOLDER")],
+    to: Annotated[str, typer.Option(help="megatron, llmc, mds (MosaicML) or parquet.")],
+    sequence_length: Annotated[int | None, typer.Option(help="Of mds: windows of this many tokens.")] = None,
+) -> None:
+    """Token shards in the format of another trainer."""
+    from pipeline.tokens.export import export_tokens
+
+    done = export_tokens(out, output, to, sequence_length=sequence_length)  # type: ignore[arg-type]
+    left_out = f", {done.left_out:,} tokens left out (they fill no window)" if done.left_out else ""
+    typer.echo(f"{output}: {done.tokens:,} tokens in {done.files:,} files{left_out}")
 
 
 @assets_app.command("fetch")

@@ -1,6 +1,7 @@
 """The commands of the training half: thin, and importing torch only when called."""
 
 import json
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +10,8 @@ import typer
 from pipeline.contract.config import build
 from pipeline.contract.errors import UserError
 
+SHARD_FORMATS = ("megatron", "llmc", "mds", "parquet")
+"""Of `export-shards`, for those who look for them here."""
 TrainingConfig = Annotated[
     Path, typer.Argument(help="A file of configs/training/.", metavar="CONFIG", show_default=False)
 ]
@@ -21,18 +24,17 @@ TopK = Annotated[int | None, typer.Option(help="Choose among the k likeliest tok
 TopP = Annotated[float | None, typer.Option(help="Choose among the likeliest tokens of this probability together.")]
 Seed = Annotated[int, typer.Option(help="The same seed writes the same text.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-TOKEN_FORMATS = ("megatron", "llmc", "mds", "parquet")
 
 
 def add_training_commands(app: typer.Typer) -> None:
-    """Hang `train`, `sft`, `sample`, `chat`, `eval`, `export` and `why` on the command line."""
+    """Hang `train`, `sft`, `sample`, `chat`, `eval`, `export` and `lineage` on the command line."""
     app.command("train")(train)
     app.command("sft")(sft)
     app.command("sample")(sample)
     app.command("chat")(chat)
     app.command("eval")(evaluate)
     app.command("export")(export)
-    app.command("why")(why)
+    app.command("lineage")(lineage)
 
 
 def train(config: TrainingConfig, nproc: Nproc = None, overrides: Overrides = []) -> None:
@@ -125,35 +127,28 @@ def evaluate(
 
 
 def export(
-    source: Annotated[Path, typer.Argument(help="A checkpoint or its run folder; for tokens, OUT.", metavar="CKPT")],
+    source: Annotated[Path, typer.Argument(help="A checkpoint, or its run folder.", metavar="CKPT")],
     output: Annotated[Path, typer.Argument(help="A new folder.", metavar="FOLDER")],
-    to: Annotated[str, typer.Option(help="A model: hf. Token shards: megatron, llmc, mds, parquet.")] = "hf",
-    dtype: Annotated[str, typer.Option(help="Of a model: float32, bfloat16 or float16.")] = "float32",
-    sequence_length: Annotated[int | None, typer.Option(help="Of mds: windows of this many tokens.")] = None,
+    to: Annotated[str, typer.Option(help="hf: a folder that transformers loads.")] = "hf",
+    dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
 ) -> None:
-    """A model as a Hugging Face folder (loaded back, logits compared), or OUT's token shards for other trainers."""
-    if to in TOKEN_FORMATS:
-        from pipeline.tokens.export import export_tokens
-
-        done = export_tokens(source, output, to, sequence_length=sequence_length)  # type: ignore[arg-type]
-        left_out = f", {done.left_out:,} tokens left out (they fill no window)" if done.left_out else ""
-        typer.echo(f"{output}: {done.tokens:,} tokens in {done.files:,} files{left_out}")
-        return
+    """A model as a Hugging Face folder, loaded back and its logits compared."""
     if to != "hf":
-        raise UserError("--to", f"unknown format '{to}'", known=["hf", *TOKEN_FORMATS])
+        hint = f"token shards are exported by `tokenmill export-shards {shlex.quote(str(source))} FOLDER --to {to}`"
+        raise UserError("--to", f"unknown format '{to}'", known=["hf"], hint=hint if to in SHARD_FORMATS else None)
     from training.export import run_export
 
     typer.echo(run_export(source, output, dtype))
 
 
-def why(
+def lineage(
     run: Annotated[Path, typer.Argument(help="A run folder of train.", metavar="RUN")],
     step: Annotated[int | None, typer.Option(help="The documents that this step read.")] = None,
     url: Annotated[str | None, typer.Option(help="The steps that read this page.")] = None,
     domain: Annotated[str | None, typer.Option(help="The steps that read pages of this domain.")] = None,
 ) -> None:
     """What the model read at a step, and when it read a page; one JSON object a line."""
-    from training import lineage
+    from training.lineage import main
 
     given = [
         [f"--{name}", str(value)]
@@ -161,8 +156,8 @@ def why(
         if value is not None
     ]
     if len(given) != 1:
-        raise UserError("why", "give one of --step, --url and --domain")
-    raise typer.Exit(lineage.main([str(run), *given[0]]))
+        raise UserError("lineage", "give one of --step, --url and --domain")
+    raise typer.Exit(main([str(run), *given[0]]))
 
 
 def _exit_code(code: int) -> int:

@@ -140,7 +140,7 @@ class RunRecord:
                 for key, tree in self.config.items()}  # fmt: skip
 
     def earlier_run(self, name: str) -> Path | None:
-        """The folder of an earlier run that the config names (`dedup.against`); None where it is gone."""
+        """The folder of an earlier run that the config names (`dedup.previous_runs`); None where it is gone."""
         place = Path(self.places.get(name, name))
         if (place / "run.json").is_file():
             return place

@@ -4,7 +4,7 @@ The members of all clusters are dealt into buckets by a hash of their cluster, a
 is gone through twice, group by group: once for the best document of each cluster, once for how similar every other
 member is to it. Memory depends on the number of clusters, not on how many members one of them has.
 
-Documents of earlier runs (`dedup.against`) are members too, of groups that come after this run's. They are never
+Documents of earlier runs (`dedup.previous_runs`) are members too, of groups that come after this run's. They are never
 judged: where a cluster has any of them, all its other members go, each for the one it is most similar to.
 """
 

@@ -118,14 +118,14 @@ class DedupConfig:
     remove: bool = True
     """Drop all other documents of a cluster; false keeps them all, each with its `cluster_size` and, in `cluster_id`,
     the id of the one that would have stayed."""
-    against: tuple[str, ...] = ()
+    previous_runs: tuple[str, ...] = ()
     """Run folders of earlier builds: a document that is in a cluster with one of theirs goes, and `dropped` says which
     it matched and how similar the two are. What those runs kept stays as it is. They must have the same `normalize`,
     `scope` and `minhash` (but for `verify`)."""
 
     def __post_init__(self) -> None:
-        if self.against and not self.remove:
-            raise ValueError("against: drops what earlier runs have, and remove: false keeps all; leave one out")
+        if self.previous_runs and not self.remove:
+            raise ValueError("previous_runs: drops what earlier runs have, and remove: false keeps all; leave one out")
         if not self.exact and self.minhash is None:
             raise ValueError("exact: false and minhash: null leave nothing to do; write `dedup: null` to skip the step")
         if self.minhash and self.minhash.verify and not self.exact:

@@ -97,8 +97,8 @@ class RunSettings:
     dropped_text: bool = False
     """Also store the text of dropped documents."""
     keep_index: bool = True
-    """Keep OUT/steps/index, by which later builds find documents that this one has (`dedup.against`): about 310 bytes a
-    document at 14 bands of 8. It is kept when `keep_steps` is false, too."""
+    """Keep OUT/steps/index, by which later builds find documents that this one has (`dedup.previous_runs`): about 310
+    bytes a document at 14 bands of 8. It is kept when `keep_steps` is false, too."""
     max_quarantined: float | None = 0.05
     """The share of its pages on which a stage may raise, 0 to 1. A build stops where it is more, once 200 pages have
     entered the stage, and always where a step ends and a stage has failed on every one of its pages. null: never."""

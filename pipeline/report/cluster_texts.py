@@ -46,7 +46,7 @@ class Pair:
     estimate: float | None
     """Jaccard similarity as estimated from the signatures."""
     run: str | None = None
-    """Folder of the earlier run that has the kept document (`dedup.against`); None: it is in this run."""
+    """Folder of the earlier run that has the kept document (`dedup.previous_runs`); None: it is in this run."""
     exact: float | None = None
     """Of the shingles; None where a text is gone or too long."""
 

@@ -88,7 +88,7 @@ class Clusters:
     removed: Mapping[str, int]
     """Reason -> documents that went, or would have gone."""
     earlier: int
-    """Of these, documents that went for one of an earlier run (`dedup.against`); their clusters are not among `top`."""
+    """Of these, documents that went for one of a previous run; `top` has none of their clusters."""
     sizes: tuple[tuple[int, int], ...]
     """(documents, clusters of so many), ascending."""
     top: tuple[Cluster, ...]

@@ -16,7 +16,7 @@ class Decontaminate:
     """Drop a page that shares runs of `ngram` words with a benchmark item, or only put it on record.
 
     Words are those MinHash sees: lower case, no symbols, no diacritics, every number 0. An item shorter than `ngram`
-    words must occur whole, and is looked for only if it has at least `shortest` words; anything shorter is ordinary
+    words must occur whole, and is looked for only if it has at least `min_ngram` words; anything shorter is ordinary
     language. A run of words counts only if at least half of them differ (no rows of numbers).
     Every match is on record in OUT/contamination, whether its page is dropped or kept.
     Source of the 13-gram rule: Brown et al. 2020, arXiv:2005.14165, appendix C.
@@ -29,7 +29,7 @@ class Decontaminate:
     `a.b` is field b of field a."""
     ngram: int = 13
     """Words in a row that must be equal."""
-    shortest: int = 8
+    min_ngram: int = 8
     """Items of fewer words are not looked for."""
     max_overlap: int | None = 0
     """Different n-grams that a page may share with all benchmarks together. null: no page is dropped, matches are
@@ -39,12 +39,12 @@ class Decontaminate:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        for name, least in (("shortest", 1), ("max_overlap", 0), ("max_items", 1)):
+        for name, least in (("min_ngram", 1), ("max_overlap", 0), ("max_items", 1)):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise ValueError(f"{name}: must be at least {least}, got {value}")
-        if self.ngram < self.shortest:
-            raise ValueError(f"ngram: must be at least shortest ({self.shortest}), got {self.ngram}")
+        if self.ngram < self.min_ngram:
+            raise ValueError(f"ngram: must be at least min_ngram ({self.min_ngram}), got {self.ngram}")
         for number, path in enumerate(self.benchmarks):
             try:
                 for _ in read_items(path, self.fields):
@@ -54,7 +54,7 @@ class Decontaminate:
 
     def index(self) -> BenchmarkIndex:
         """The n-grams of all benchmarks, made once per process."""
-        return load_index(self.benchmarks, self.fields, self.ngram, self.shortest, self.max_items)
+        return load_index(self.benchmarks, self.fields, self.ngram, self.min_ngram, self.max_items)
 
     def prepare(self) -> None:
         """Make the index before a run starts."""

@@ -17,8 +17,8 @@ def without_input(tree: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def earlier_runs(tree: Mapping[str, Any]) -> tuple[str, ...]:
-    """The run folders that a resolved config names (`dedup.against`); what identifies one is its fingerprint."""
-    return tuple((tree.get("dedup") or {}).get("against", ()))
+    """The run folders that a resolved config names (`dedup.previous_runs`); what identifies one is its fingerprint."""
+    return tuple((tree.get("dedup") or {}).get("previous_runs", ()))
 
 
 def source_changes(old: RunRecord, new: RunRecord, names: Collection[str] | None = None) -> list[str]:

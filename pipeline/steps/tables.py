@@ -36,8 +36,8 @@ DROPPED_SCHEMA = pa.schema(
 )
 """`detail`: the domain, word, n-gram or document that matched; `text`: null unless `run.dropped_text`. `estimate`:
 the Jaccard similarity as estimated from sketches, where `value` is the exact one (`dedup.minhash.verify`, and documents
-that an earlier run has). The last two are for those (`dedup.against`): the address and run folder of the document in
-`detail`."""
+that a previous run has). The last two are for those (`dedup.previous_runs`): the address and run folder of the document
+in `detail`."""
 
 QUARANTINE_SCHEMA = pa.schema(
     [

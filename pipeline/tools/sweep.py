@@ -23,8 +23,8 @@ from pipeline.contract.tables import read_batches, read_table
 from pipeline.document import QualityStage
 from pipeline.engine.ledger import Commit, Ledger, add_counts
 from pipeline.stages import name_of
-from pipeline.stages.language_glance import LanguageGlance
 from pipeline.stages.language_id import LanguageId
+from pipeline.stages.language_prefilter import LanguagePrefilter
 from pipeline.steps.registry import EXTRACT, FILTER, TOKENIZE
 from pipeline.tools.sweep_axes import Axis, LanguageAxis, Row, RuleAxis, Signals, Stages, parse_axis, stages_of
 
@@ -34,7 +34,7 @@ MAX_DOCUMENTS = 500_000
 EXAMPLES = 3
 EXCERPT = 160
 _MOST_SETTINGS = 100
-_LANGUAGE, _GLANCED = name_of(LanguageId), f"dropped.{name_of(LanguageGlance)}."
+_LANGUAGE, _PREFILTERED = name_of(LanguageId), f"dropped.{name_of(LanguagePrefilter)}."
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,8 +83,8 @@ class Sweep:
     not_rejudged: tuple[str, ...]
     """Stages of step 2 that keep no raw values: what they dropped stays dropped, and a gained document has yet to pass
     those that come after the stage that dropped it."""
-    glanced: int | None
-    """Pages that `language_glance` dropped before their language was identified; None where no language is swept."""
+    prefiltered: int | None
+    """Pages that `language_prefilter` dropped before their language was identified; None where no language is swept."""
     settings: tuple[Setting, ...]
 
 
@@ -126,7 +126,7 @@ def sweep(out: Path, grid: Sequence[str], *, examples: int = EXAMPLES) -> Sweep:
     job = _Job(out, record, axes, examples)
     parts, share = _parts(out)
     rows, per_word = _rows(job, parts)
-    left, glanced = _dropped_by_language(out, parts) if job.by_language else ([], None)
+    left, prefiltered = _dropped_by_language(out, parts) if job.by_language else ([], None)
     settings = [_judge(job, point, rows, left) for point in points]
     commits = Ledger(out, FILTER.name).committed()
     return Sweep(
@@ -134,7 +134,7 @@ def sweep(out: Path, grid: Sequence[str], *, examples: int = EXAMPLES) -> Sweep:
         share=share,
         tokens_per_word=per_word,
         not_rejudged=tuple(name for name, stage in job.now.filter if not isinstance(stage, QualityStage)),
-        glanced=glanced,
+        prefiltered=prefiltered,
         settings=tuple(settings),
     )
 
@@ -223,17 +223,17 @@ def _extracted(out: Path, part: str) -> Path:
 
 
 def _dropped_by_language(out: Path, parts: Sequence[_Part]) -> tuple[list[Row], int]:
-    """The documents that `language_id` dropped, and how many pages `language_glance` dropped before it."""
-    rows, glanced = [], 0
+    """The documents that `language_id` dropped, and how many pages `language_prefilter` dropped before it."""
+    rows, prefiltered = [], 0
     commits = Ledger(out, EXTRACT.name).committed()
     for part in parts:
         counts = commits[part.key].counts
-        glanced += sum(number for name, number in counts.items() if name.startswith(_GLANCED))
+        prefiltered += sum(number for name, number in counts.items() if name.startswith(_PREFILTERED))
         entry = commits[part.key].file("dropped")
         for batch in read_batches(out / entry.path, ["id", "url", "stage", "detail", "value"]) if entry else ():
             for row in batch.filter(pc.equal(batch["stage"], _LANGUAGE)).to_pylist():
                 rows.append(Row(part.key, row["id"], row["url"], row["detail"] or "", row["value"], {}, False, 0.0))
-    return rows, glanced
+    return rows, prefiltered
 
 
 def _read(path: Path | None, quality: Mapping[str, Any], names: set[str], *, kept: bool) -> Iterator[dict[str, Any]]:

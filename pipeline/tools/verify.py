@@ -347,7 +347,7 @@ def _sum_of_signal(out: Path, stage: str, name: str) -> int:
 
 
 def _earlier(out: Path, record: RunRecord, _: int) -> tuple[str, list[str]]:
-    """The documents of earlier runs that `dropped` names (`dedup.against`), looked up where those runs still are."""
+    """The documents of previous runs that `dropped` names, looked up where those runs still are."""
     rows = [row for row in _read(out / "dropped", ["detail", "match_run", "match_url"]).to_pylist() if row["match_run"]]
     problems, gone = [], []
     for run in sorted({row["match_run"] for row in rows}):

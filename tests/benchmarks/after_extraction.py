@@ -31,8 +31,8 @@ from pipeline.stages.c4 import C4
 from pipeline.stages.fineweb import Fineweb
 from pipeline.stages.gopher_quality import GopherQuality
 from pipeline.stages.gopher_repetition import GopherRepetition
-from pipeline.stages.language_glance import LanguageGlance
 from pipeline.stages.language_id import LanguageId
+from pipeline.stages.language_prefilter import LanguagePrefilter
 from pipeline.stages.main_text import MainText
 from pipeline.stages.pii import Pii
 
@@ -46,14 +46,14 @@ AIM = 1.5
 
 def extracted(inputs: list[Path]) -> Iterator[Document]:
     """The English documents of the right size in WARC files."""
-    screen, glance, main_text = Screen(), LanguageGlance(), MainText(engine="adaptive")
+    screen, prefilter, main_text = Screen(), LanguagePrefilter(), MainText(engine="adaptive")
     files = [file for path in inputs for file in (sorted(path.glob("*.warc.gz")) if path.is_dir() else [path])]
     for file in files:
         for record in read_records(str(file)):
             if not isinstance(record, Record) or not record.candidate or record.fault:
                 continue
             doc = screen(record)
-            for stage in (glance, main_text):
+            for stage in (prefilter, main_text):
                 doc = doc if isinstance(doc, Drop) else stage(doc)
             if isinstance(doc, Document) and MIN_CHARACTERS <= len(doc.text) <= MAX_CHARACTERS:
                 yield doc

@@ -5,7 +5,7 @@
 Default: data/web of the shared test data. Per page that is read, in CPU ms, in one process, the fastest of the rounds,
 models and lists loaded before:
 
-    step 1        reading, URL filter, language glance, extraction, language ID, as in configs/pipeline/fineweb-en.yaml
+    step 1        reading, URL filter, prefilter, extraction, language ID, as in configs/pipeline/fineweb-en.yaml
     scope: run    the pass that `payload_digest: {scope: run}` adds before it: reading once more, hashing, sorting
     scope: split  what `payload_digest: {scope: split}` adds to step 1: a fast hash of the body
     a copy        what a page costs step 1 that is dropped as a copy: reading, decoding, URL filter
@@ -58,13 +58,13 @@ def step_1(inputs: list[Path], stages: tuple[Any, ...]) -> dict[str, float]:
 def measure(inputs: list[Path], rounds: int, engine: str) -> dict[str, Any]:
     """CPU ms per page of each."""
     from pipeline.document import prepare
-    from pipeline.stages.language_glance import LanguageGlance
     from pipeline.stages.language_id import LanguageId
+    from pipeline.stages.language_prefilter import LanguagePrefilter
     from pipeline.stages.main_text import MainText
     from pipeline.stages.payload_digest import PayloadDigest
     from pipeline.stages.url_filter import UrlFilter
 
-    address, later = UrlFilter(), (LanguageGlance(), MainText(engine=engine), LanguageId())  # type: ignore[arg-type]
+    address, later = UrlFilter(), (LanguagePrefilter(), MainText(engine=engine), LanguageId())  # type: ignore[arg-type]
     for stage in (address, *later):
         prepare(stage)
     sides = {

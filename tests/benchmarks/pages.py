@@ -12,7 +12,7 @@ parquet files of steps 1 and 2, raw values of every rule, dropped pages and thei
                           lid.176.ftz; its default is the larger lid.176.bin
     trafilatura, resiliparse, adaptive
                           our steps 1 and 2 as `tokenmill build --local` runs them, pages in the guarded child process,
-                          with the language glance and language_id (English) as in configs/pipeline/fineweb-en.yaml
+                          with the language prefilter and language_id (English) as in configs/pipeline/fineweb-en.yaml
 
 datatrove's WarcReader needs the library libmagic (Debian: libmagic1); where it is missing, its blocks are fed by
 FastWARC and Resiliparse's charset detection, which cost less (`reader` in the output says which).
@@ -138,8 +138,8 @@ def run_ours(folder: Path, out: Path, *, engine: str) -> dict[str, Any]:
     from pipeline.stages.fineweb import Fineweb
     from pipeline.stages.gopher_quality import GopherQuality
     from pipeline.stages.gopher_repetition import GopherRepetition
-    from pipeline.stages.language_glance import LanguageGlance
     from pipeline.stages.language_id import LanguageId
+    from pipeline.stages.language_prefilter import LanguagePrefilter
     from pipeline.stages.main_text import MainText
     from pipeline.stages.pii import Pii
     from pipeline.stages.url_filter import UrlFilter
@@ -150,7 +150,7 @@ def run_ours(folder: Path, out: Path, *, engine: str) -> dict[str, Any]:
     from pipeline.steps.tables import signals_type
 
     settings = RunSettings(output=str(out), local=True)
-    extract = (UrlFilter(), LanguageGlance(), MainText(engine=engine), LanguageId())  # type: ignore[arg-type]
+    extract = (UrlFilter(), LanguagePrefilter(), MainText(engine=engine), LanguageId())  # type: ignore[arg-type]
     quality = (GopherRepetition(), GopherQuality(), C4(), Fineweb(), Pii(types=("EMAIL_ADDRESS", "IP_ADDRESS")))
     started = time.process_time()
     with open_runner(settings) as runner, open_progress(True) as progress:

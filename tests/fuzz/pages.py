@@ -15,8 +15,8 @@ from pipeline.sources.charset import decode
 from pipeline.sources.screen import storable
 from pipeline.sources.sniff import sniff
 from pipeline.sources.warc.http import parse_response
-from pipeline.stages.language_glance import LanguageGlance
 from pipeline.stages.language_id import LanguageId
+from pipeline.stages.language_prefilter import LanguagePrefilter
 from pipeline.stages.main_text import MainText
 from pipeline.stages.text_repair import TextRepair
 from pipeline.stages.url_filter import UrlFilter
@@ -24,7 +24,7 @@ from pipeline.steps.parts import Chain
 from pipeline.tools.trace import in_domain
 
 MAX_BODY = 1 << 20
-EXTRACT = (LanguageGlance(), MainText(engine="resiliparse"), TextRepair(), LanguageId(keep=None))
+EXTRACT = (LanguagePrefilter(), MainText(engine="resiliparse"), TextRepair(), LanguageId(keep=None))
 SLOW_EXTRACT = (MainText(engine="trafilatura"), TextRepair())
 TEXT_STAGES = ("gopher_repetition", "gopher_quality", "c4", "fineweb", "text_repair", "pii")
 LANGUAGES = ("en", "de", "zh", "ja", "th", "ar", "", "xx", "en-US", "\0")

@@ -71,7 +71,7 @@ def make(folder: Path) -> Path:
     (given / "mill.jsonl").write_text(json.dumps({"id": "mill", "query": QUESTION}) + "\n", encoding="utf-8")
     (folder / "c.yaml").write_text(CONFIG)
     in_folder(folder, "first", ["given/a.warc.gz"])
-    in_folder(folder, "out", ["given/b.warc.gz", "./given/../given/rows.jsonl"], "dedup.against=[first]")
+    in_folder(folder, "out", ["given/b.warc.gz", "./given/../given/rows.jsonl"], "dedup.previous_runs=[first]")
     return folder
 
 

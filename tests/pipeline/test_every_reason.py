@@ -23,7 +23,7 @@ ELSEWHERE = {"quality_classifier.low_score"}
 # Needs clusters of certain sizes: test_rehydration.py.
 ELSEWHERE |= {"rehydrate.left_out"}
 # Need an earlier run: test_incremental.py.
-ELSEWHERE |= {"against.exact_duplicate", "against.near_duplicate"}
+ELSEWHERE |= {"previous_runs.exact_duplicate", "previous_runs.near_duplicate"}
 CRAWLS: dict[str, tuple[str, Pages]] = {
     "extract": (reason_pages.EXTRACT, reason_pages.extract_pages()),
     "filter": (reason_pages.FILTER, reason_pages.filter_pages()),

@@ -12,8 +12,8 @@ from pipeline.config import load_config
 from pipeline.document import Document, Drop
 from pipeline.flow import build
 from pipeline.stages.gopher_quality import GopherQuality
-from pipeline.stages.language_glance import LanguageGlance
 from pipeline.stages.language_id import LanguageId
+from pipeline.stages.language_prefilter import LanguagePrefilter
 from pipeline.tools.verify import verify
 
 PATH = Path(__file__).resolve().parents[2] / "configs/pipeline/fineweb2-multilingual.yaml"
@@ -64,8 +64,10 @@ def test_a_list_is_dropped(language):
 
 
 def test_the_three_lists_of_languages_agree():
-    glance, identify = (next(s for s in CONFIG.extract if isinstance(s, kind)) for kind in (LanguageGlance, LanguageId))
-    assert glance.keep == identify.keep
+    prefilter, identify = (
+        next(s for s in CONFIG.extract if isinstance(s, kind)) for kind in (LanguagePrefilter, LanguageId)
+    )
+    assert prefilter.keep == identify.keep
     assert sorted(identify.keep) == sorted(LANGUAGES)
 
 

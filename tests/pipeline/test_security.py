@@ -22,7 +22,7 @@ from pipeline.flow import build
 ATTACK = "</script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
 HOSTILE_URL = "https://a.example/'\"><script>document.title='owned'</script>/../../../../etc/passwd"
 CONFIG = """
-extract: [{url_filter: {}}, {language_glance: {keep: [en]}}, {main_text: {engine: trafilatura}},
+extract: [{url_filter: {}}, {language_prefilter: {keep: [en]}}, {main_text: {engine: trafilatura}},
           {language_id: {keep: [en], min_score: 0.1}}]
 filter: [gopher_repetition, gopher_quality, c4, fineweb]
 tokenize: {stages: [pii], train_tokenizer: {vocabulary_size: 300}}

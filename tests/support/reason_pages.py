@@ -56,7 +56,7 @@ extract:
       soft_banned_words: [LISTS/soft_banned_words.txt]
       banned_subwords: [LISTS/banned_subwords.txt]
   - payload_digest: {}
-  - language_glance: {}
+  - language_prefilter: {}
   - main_text: {engine: resiliparse, max_chars: 50_000}
   - text_repair: {}
   - language_id: {}
@@ -93,7 +93,7 @@ def extract_pages() -> Pages:
         "extract.url_filter.soft_banned_words": [Page(url="https://a.example/jackpot/bonus", html=good)],
         "extract.url_filter.banned_subword": [Page(url="https://a.example/myfree-spins", html=good)],
         "extract.payload_digest.copy": [Page(url="https://a.example/again", html=good, date="2024-01-02T00:00:00Z")],
-        "extract.language_glance.language_not_kept": [page("german", GERMAN)],
+        "extract.language_prefilter.language_not_kept": [page("german", GERMAN)],
         "extract.main_text.too_large": [Page(url="https://a.example/long", html=good.ljust(50_001))],
         "extract.main_text.empty_page": [Page(url="https://a.example/mark", html=b"\xef\xbb\xbf")],
         "extract.main_text.no_text": [Page(url="https://a.example/app", html="<script>start()</script>")],
@@ -104,7 +104,7 @@ def extract_pages() -> Pages:
 
 
 def german_in_an_english_frame() -> Page:
-    """The glance, which sees the whole page, takes it for English."""
+    """The prefilter, which sees the whole page, takes it for English."""
     menu = "".join(f"<li><a href='/{i}'>{sentence}</a></li>" for i, sentence in enumerate(sentences(5, 20)))
     html = f"<html><body><nav><ul>{menu}</ul></nav><main><article><p>{GERMAN}</p></article></main></body></html>"
     return Page(url="https://a.example/frame", html=html)

@@ -23,7 +23,7 @@ COMPUTED = {"stages/support/limits.py", "stages/datatrove.py", "steps/text_dedup
 def reasons_in_code() -> set[str]:
     """`stage.reason` of every Drop in `pipeline/`, of every quality rule, and of deduplication."""
     found = {f"exact.{removal.EXACT}", f"minhash.{removal.NEAR}"}
-    found |= {f"{removal.AGAINST}.{reason}" for reason in (removal.EXACT, removal.NEAR)}
+    found |= {f"{removal.PREVIOUS_RUNS}.{reason}" for reason in (removal.EXACT, removal.NEAR)}
     found |= {f"{step.STEP.stage}.{phases.TOO_SHORT}" for step in (line_dedup, substring_dedup)}
     for path in sorted(PACKAGE.rglob("*.py")):
         name = path.relative_to(PACKAGE).as_posix()

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 
 from pipeline.document import MadeForLanguages, Stage
 from pipeline.stages import name_of
-from pipeline.stages.language_glance import LanguageGlance
 from pipeline.stages.language_id import LanguageId
+from pipeline.stages.language_prefilter import LanguagePrefilter
 
 MULTILINGUAL = "configs/pipeline/fineweb2-multilingual.yaml"
 _MOST_SHOWN = 12
@@ -23,26 +23,26 @@ def language_warnings(extract: Sequence[Stage], filter: Sequence[Stage]) -> list
         filter: stages of step 2.
     """
     found = next((stage for stage in extract if isinstance(stage, LanguageId)), None)
-    glance = next((stage for stage in extract if isinstance(stage, LanguageGlance)), None)
-    telling = found or glance
+    prefilter = next((stage for stage in extract if isinstance(stage, LanguagePrefilter)), None)
+    telling = found or prefilter
     if telling is None:  # nothing in the config knows of languages
         return []
-    lines = list(_hidden_by_glance(glance, found)) if glance and found else []
+    lines = list(_hidden_by_prefilter(prefilter, found)) if prefilter and found else []
     for section, stages in (("extract", extract), ("filter", filter)):
         for stage in stages:
             lines += _unsuited(f"{section}.{name_of(type(stage))}", stage, telling.keep)
     return lines
 
 
-def _hidden_by_glance(glance: LanguageGlance, found: LanguageId) -> Iterator[str]:
+def _hidden_by_prefilter(prefilter: LanguagePrefilter, found: LanguageId) -> Iterator[str]:
     """Languages whose pages are dropped before `language_id`, which would keep them, sees them."""
-    if glance.keep is None:
+    if prefilter.keep is None:
         return
-    hidden = [language for language in found.keep or () if language not in glance.keep]
+    hidden = [language for language in found.keep or () if language not in prefilter.keep]
     if hidden or found.keep is None:
         others = _listed(hidden) if hidden else "all other languages"
-        yield (f"extract.language_glance.keep: has {_listed(glance.keep)} alone, so it drops pages in {others}, which "
-               "language_id.keep would keep; name the same languages in both")  # fmt: skip
+        yield (f"extract.language_prefilter.keep: has {_listed(prefilter.keep)} alone, so it drops pages in {others}, "
+               "which language_id.keep would keep; name the same languages in both")  # fmt: skip
 
 
 def _unsuited(place: str, stage: Stage, kept: Sequence[str] | None) -> Iterator[str]:

@@ -47,7 +47,7 @@ class EarlierGroup:
     run: str
     """The run folder, as given."""
     signature: Path
-    """An index file (dedup/against.py)."""
+    """An index file (dedup/run_index.py)."""
     parts: tuple[Part, ...]
     """Of its OUT/documents, whose rows are the signature's."""
     sha256: tuple[str, ...]

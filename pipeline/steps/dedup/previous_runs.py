@@ -1,4 +1,4 @@
-"""Earlier runs that a new one is compared with (`dedup.against`): what they kept, and whether it can be compared."""
+"""Previous runs that a new one is compared with: what they kept, and whether it can be compared."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,7 +20,7 @@ _REBUILD = "build it again, with run.keep_index: true; for a copy that `tokenmil
 
 
 def open_earlier(config: DedupConfig, *, dump: str, out: Path) -> tuple[EarlierGroup, ...]:
-    """The groups of documents of all runs in `config.against`, in that order.
+    """The groups of documents of all runs in `config.previous_runs`, in that order.
 
     Args:
         config: of the new run.
@@ -33,8 +33,8 @@ def open_earlier(config: DedupConfig, *, dump: str, out: Path) -> tuple[EarlierG
     """
     groups: list[EarlierGroup] = []
     seen: set[Path] = {out.resolve()}
-    for number, name in enumerate(config.against):
-        place, folder = f"dedup.against[{number}]", Path(name).absolute()
+    for number, name in enumerate(config.previous_runs):
+        place, folder = f"dedup.previous_runs[{number}]", Path(name).absolute()
         if folder.resolve() in seen:
             raise ConfigError(place, f"'{name}' is the new run itself, or is given twice", hint="leave it out")
         seen.add(folder.resolve())
@@ -52,7 +52,9 @@ def refuse_damaged(runner: Runner, groups: Sequence[EarlierGroup]) -> None:
     """
     for name, damaged in runner.map(_damaged, groups):
         if damaged:
-            raise InputError("dedup.against", f"'{name}': {damaged} has changed since it was committed", hint=_REBUILD)
+            raise InputError(
+                "dedup.previous_runs", f"'{name}': {damaged} has changed since it was committed", hint=_REBUILD
+            )
 
 
 def _damaged(group: EarlierGroup) -> tuple[str, str]:

@@ -21,7 +21,7 @@ from pipeline.steps.tables import DROPPED_SCHEMA, document_schema
 from pipeline.storage.files import FileInfo, link_or_copy, write_table
 
 EXACT, NEAR = "exact_duplicate", "near_duplicate"
-AGAINST = "against"
+PREVIOUS_RUNS = "previous_runs"
 """The stage in `dropped` of documents that an earlier run has."""
 READ_ROWS = 1024
 Rows = npt.NDArray[np.int64]
@@ -157,7 +157,7 @@ def _dropped(documents: pa.Table, verdicts: pa.Table, dropped_text: bool) -> pa.
     columns = {name: documents[name] for name in ("id", "url", "warc_path", "warc_offset")}
     columns |= {
         "step": pa.repeat(DEDUP.name, len(documents)),
-        "stage": pc.if_else(old, AGAINST, pc.if_else(verdicts["same_text"], "exact", "minhash")),
+        "stage": pc.if_else(old, PREVIOUS_RUNS, pc.if_else(verdicts["same_text"], "exact", "minhash")),
         "reason": pc.if_else(verdicts["same_text"], EXACT, NEAR),
         "value": pc.if_else(old, verdicts["overlap"], verdicts["jaccard"].cast(pa.float64())),
         "limit": pa.nulls(len(documents)),

@@ -40,6 +40,8 @@ def test_every_command_stands_in_the_readme_and_has_help(name):
         (["train", "configs/training/demo-1m.yaml", "--set", "data.tokens=/none"], "/none: holds no token shards"),
         (["sample", "/none"], "InputError: /none: is not there"),
         (["export", "/none", "x", "--to", "gguf"], "unknown format 'gguf'"),
+        (["export", "OUT", "x", "--to", "mds"], "tokenmill export-shards OUT FOLDER --to mds"),
+        (["export-shards", "/none", "x", "--to", "hf"], "unknown format 'hf'"),
         (["cake"], "No such command 'cake'"),
     ],
 )
@@ -107,7 +109,7 @@ def test_tokens_are_exported_for_other_trainers(tmp_path):
                       "--output", str(out))  # fmt: skip
     assert built.returncode == 0, built.stderr
     tokens = len("one two three") + len("four") + 2
-    done = tokenmill("export", str(out), str(target), "--to", "megatron")
+    done = tokenmill("export-shards", str(out), str(target), "--to", "megatron")
     assert f"{tokens} tokens in 2 files" in done.stdout
     assert (target / "tokens.bin").stat().st_size == 2 * tokens
-    assert tokenmill("export", str(out), str(target), "--to", "llmc").returncode == 2
+    assert tokenmill("export-shards", str(out), str(target), "--to", "llmc").returncode == 2

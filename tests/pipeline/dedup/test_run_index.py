@@ -102,7 +102,8 @@ def test_clusters_of_earlier_documents_alone_judge_nobody(tmp_path):
 
 def test_only_what_makes_signatures_differ_is_compared():
     old = resolved(GLOBAL)
-    same = DedupConfig(scope="global", keep="longest", minhash=MinHashConfig(verify=VerifyConfig()), against=("x",))
+    verified = MinHashConfig(verify=VerifyConfig())
+    same = DedupConfig(scope="global", keep="longest", minhash=verified, previous_runs=("x",))
     assert signature_differences(old, same) == []
     other = DedupConfig(scope="language", minhash=MinHashConfig(ngram=4, seed=2))
     assert signature_differences(old, other) == [

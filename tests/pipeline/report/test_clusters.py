@@ -177,7 +177,7 @@ def test_documents_that_went_for_one_of_an_earlier_run(out, tmp_path):
     page = Page(url="https://later.example/0", html=variant(6), date="2025-01-01T00:00:00Z")
     write_warc(tmp_path / "later.warc.gz", [page, Page(url="https://later.example/1", html=article(99))])
     (tmp_path / "c.yaml").write_text(CONFIG)
-    later = run(tmp_path, "later", f"dedup.against=[{out}]")
+    later = run(tmp_path, "later", f"dedup.previous_runs=[{out}]")
     found = find_clusters(later)
     assert (found.clusters, found.top, found.earlier, found.removed) == (0, (), 1, {"near_duplicate": 1})
     [pair] = found.precision.worst

@@ -60,7 +60,7 @@ def test_items_shorter_than_the_shortest_are_never_looked_for_and_listed(make_do
     doc = make_doc("what is a mill " * 9)
     assert stage(doc) is doc
     assert [stage.index().items[i].id for i in stage.index().unchecked] == ["tiny"]
-    assert Decontaminate(benchmarks=(benchmark,), shortest=4)(doc).detail.startswith("mill.jsonl tiny")
+    assert Decontaminate(benchmarks=(benchmark,), min_ngram=4)(doc).detail.startswith("mill.jsonl tiny")
 
 
 def test_a_question_and_its_choice_make_one_text(make_doc, benchmark):
@@ -215,8 +215,8 @@ def test_a_pipe_is_not_waited_for(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"shortest": 0}, "shortest: must be at least 1, got 0"),
-        ({"ngram": 7}, r"ngram: must be at least shortest \(8\), got 7"),
+        ({"min_ngram": 0}, "min_ngram: must be at least 1, got 0"),
+        ({"ngram": 7}, r"ngram: must be at least min_ngram \(8\), got 7"),
         ({"max_overlap": -1}, "max_overlap: must be at least 0, got -1"),
         ({"max_items": 0}, "max_items: must be at least 1, got 0"),
     ],

@@ -12,7 +12,7 @@ from pipeline.contract.run import RunRecord
 from pipeline.stages.support.language_warnings import language_warnings
 
 CONFIGS = Path(__file__).resolve().parents[4] / "configs/pipeline"
-GERMAN = ("extract.language_id.keep=[de]", "extract.language_glance.keep=[de]")
+GERMAN = ("extract.language_id.keep=[de]", "extract.language_prefilter.keep=[de]")
 MULTILINGUAL = "configs/pipeline/fineweb2-multilingual.yaml"
 
 
@@ -61,7 +61,7 @@ def test_limits_that_are_off_or_were_changed_for_the_whole_run_give_no_warning()
 
 
 def test_a_language_added_to_the_multilingual_config_is_named_in_every_list_it_lacks():
-    both = [f"extract.{stage}.keep=[en, de, sv]" for stage in ("language_id", "language_glance")]
+    both = [f"extract.{stage}.keep=[en, de, sv]" for stage in ("language_id", "language_prefilter")]
     found = warnings(*both, "extract.language_id.min_scores={}", name="fineweb2-multilingual.yaml")
     assert [line.split(": ")[0] for line in found] == [
         "filter.gopher_repetition", "filter.gopher_quality", "filter.fineweb",
@@ -70,14 +70,14 @@ def test_a_language_added_to_the_multilingual_config_is_named_in_every_list_it_l
 
 
 def test_any_language_means_others_too():
-    assert "keeps any language" in warnings("extract.language_id.keep=null", "extract.language_glance.keep=null")[0]
+    assert "keeps any language" in warnings("extract.language_id.keep=null", "extract.language_prefilter.keep=null")[0]
 
 
 def test_pages_that_the_glance_drops_before_the_language_is_identified_are_a_matter_of_their_own():
-    glance, *_ = warnings("extract.language_id.keep=[de, fr]", "extract.language_glance.keep=[en, fr]")
-    assert glance.startswith("extract.language_glance.keep: ")
-    assert "pages in de, which" in glance
-    assert not any("glance" in line for line in warnings("extract.language_glance=null", GERMAN[0]))
+    prefilter, *_ = warnings("extract.language_id.keep=[de, fr]", "extract.language_prefilter.keep=[en, fr]")
+    assert prefilter.startswith("extract.language_prefilter.keep: ")
+    assert "pages in de, which" in prefilter
+    assert not any("prefilter" in line for line in warnings("extract.language_prefilter=null", GERMAN[0]))
 
 
 def test_a_build_says_it_on_stderr_once_and_keeps_it_in_log_record_and_report(tmp_path):

@@ -61,7 +61,7 @@ def run(folder: Path, dump: str, *overrides: str, out: str = "") -> Path:
 
 
 def against(*outs: Path) -> str:
-    return f"dedup.against={json.dumps([str(out) for out in outs])}"
+    return f"dedup.previous_runs={json.dumps([str(out) for out in outs])}"
 
 
 def kept(out: Path) -> set[str]:
@@ -132,12 +132,12 @@ def test_what_a_new_page_matched_is_on_record(runs):
     assert set(rows) == {*(f"b-same{n}" for n in range(5)), *(f"b-near{n}" for n in range(5)), "b3-again"}
     same = rows["b-same2"]
     assert {name: same[name] for name in ("step", "stage", "reason", "value", "detail", "match_url", "match_run")} == {
-        "step": "dedup", "stage": "against", "reason": "exact_duplicate", "value": 1.0, "detail": "a2",
+        "step": "dedup", "stage": "previous_runs", "reason": "exact_duplicate", "value": 1.0, "detail": "a2",
         "match_url": "https://site.example/a2", "match_run": str(runs / "out-1"),
     }  # fmt: skip
     for number in range(5):
         near = rows[f"b-near{number}"]
-        assert (near["stage"], near["reason"], near["detail"]) == ("against", "near_duplicate", f"a{10 + number}")
+        assert (near["stage"], near["reason"], near["detail"]) == ("previous_runs", "near_duplicate", f"a{10 + number}")
         assert near["value"] == pytest.approx(jaccard(text(10 + number), text(10 + number, edits=2)), abs=1e-12)
         assert near["value"] != 1
         assert near["estimate"] == pytest.approx(near["value"], abs=0.15)
@@ -149,12 +149,12 @@ def test_what_a_new_page_matched_is_on_record(runs):
 def test_a_chain_of_runs_says_which_of_them_it_was(runs):
     rows = dropped(runs / "out-3")
     assert {name: (row["stage"], row["detail"], row["match_run"]) for name, row in rows.items()} == {
-        "c-of-a": ("against", "a20", str(runs / "out-1")),
-        "c-of-b": ("against", "b5", str(runs / "out-2")),
+        "c-of-a": ("previous_runs", "a20", str(runs / "out-1")),
+        "c-of-b": ("previous_runs", "b5", str(runs / "out-2")),
         "c-new-again": ("exact", "c-new", None),
     }
     totals = RunRecord.read(runs / "out-3").totals
-    assert totals.dropped == {"dedup.against.near_duplicate": 2, "dedup.exact.exact_duplicate": 1}
+    assert totals.dropped == {"dedup.previous_runs.near_duplicate": 2, "dedup.exact.exact_duplicate": 1}
 
 
 def test_earlier_survivors_never_change(tmp_path):
@@ -266,7 +266,7 @@ def test_runs_that_cannot_be_compared_with(runs, tmp_path):
         return str(caught.value)
 
     said = refused(ConfigError, against(Path(first)), "dedup.minhash.bands=20", "dedup.normalize.numbers=false")
-    assert "dedup.against[0]" in said
+    assert "dedup.previous_runs[0]" in said
     assert "dedup.minhash.bands: 14 -> 20" in said
     assert "dedup.normalize.numbers: true -> false" in said
     said = refused(ConfigError, against(Path(first)), "dedup.scope=language")

@@ -14,13 +14,13 @@ LONGER_LOOK = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class LanguageGlance:
+class LanguagePrefilter:
     """Identifies the language of what stands between a page's tags, which costs a thirtieth of extracting its text.
 
     The model sees a sample from all over the page, and a longer one where it is not sure of that. Only a confident
     answer drops a page (`language_not_kept`); the verdict is `language_id`'s. Of 1,015 real pages, for an English run,
     301 went on, and of the 278 that `language_id` would keep 2 were lost (1,200 pages of documentation: 1,025 went on,
-    5 of 810 were lost). `language_glance: null` turns it off.
+    5 of 810 were lost). `language_prefilter: null` turns it off.
     """
 
     keep: tuple[str, ...] | None = ("en",)
@@ -29,7 +29,7 @@ class LanguageGlance:
     """A page is dropped when the model is more confident than this of another language."""
     max_chars: int | None = 1000
     """Characters of the text that the model sees, from all over the page; null: all, at five times the cost. With 500
-    the glance costs a quarter less and loses 7 instead of 5 of the 810 pages of documentation."""
+    the prefilter costs a quarter less and loses 7 instead of 5 of the 810 pages of documentation."""
     model: str = "lid.176.ftz"
     """An asset, or the path of a fastText model."""
 
@@ -39,13 +39,13 @@ class LanguageGlance:
 
     def prepare(self) -> None:
         """Load the model, so that a missing one or an unknown language is said before the run starts."""
-        fasttext_models.check_languages(self.keep or (), self.model, "language_glance.keep")
+        fasttext_models.check_languages(self.keep or (), self.model, "language_prefilter.keep")
         _visible(b"")
 
     def __call__(self, doc: Document) -> Document | Drop:
         if self.keep is None or not doc.html:
             return doc
-        fasttext_models.check_languages(self.keep, self.model, "language_glance.keep")
+        fasttext_models.check_languages(self.keep, self.model, "language_prefilter.keep")
         text = _visible(doc.html_bytes)
         language, score = self._identify(_sample(text, self.max_chars))
         if score <= self.min_score and self.max_chars is not None and len(text) > self.max_chars:

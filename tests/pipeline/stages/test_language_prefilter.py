@@ -1,4 +1,4 @@
-"""The language glance drops only what is plainly in another language."""
+"""The language prefilter drops only what is plainly in another language."""
 
 import json
 from collections.abc import Callable
@@ -9,9 +9,9 @@ from fastwarc.warc import ArchiveIterator, WarcRecordType
 
 from pipeline.contract.errors import InputError
 from pipeline.document import Document, Drop
-from pipeline.stages import language_glance
-from pipeline.stages.language_glance import LanguageGlance
+from pipeline.stages import language_prefilter
 from pipeline.stages.language_id import LanguageId
+from pipeline.stages.language_prefilter import LanguagePrefilter
 from pipeline.stages.main_text import MainText
 from pipeline.stages.support import fasttext_models
 
@@ -25,7 +25,7 @@ def page(text: str) -> str:
 
 
 def test_a_page_in_another_language_is_dropped_by_name(make_doc: MakeDoc) -> None:
-    dropped = LanguageGlance()(make_doc(html=page(GERMAN)))
+    dropped = LanguagePrefilter()(make_doc(html=page(GERMAN)))
     assert isinstance(dropped, Drop)
     assert (dropped.reason, dropped.limit, dropped.detail) == ("language_not_kept", 0.65, "de")
 
@@ -33,24 +33,27 @@ def test_a_page_in_another_language_is_dropped_by_name(make_doc: MakeDoc) -> Non
 @pytest.mark.parametrize("text", [ENGLISH, "", "12 345", f"{ENGLISH} {GERMAN} {ENGLISH}"])
 def test_the_language_asked_for_and_doubtful_pages_go_on_untouched(text: str, make_doc: MakeDoc) -> None:
     doc = make_doc(html=page(text))
-    assert LanguageGlance()(doc) is doc
+    assert LanguagePrefilter()(doc) is doc
 
 
 def test_a_page_is_dropped_above_the_limit_and_not_at_it(make_doc: MakeDoc) -> None:
     doc = make_doc(html=page(GERMAN))
     _, score = fasttext_models.identify(GERMAN, model="lid.176.ftz", max_chars=1000)
-    assert LanguageGlance(min_score=score)(doc) is doc
+    assert LanguagePrefilter(min_score=score)(doc) is doc
     below = score - 1e-9
-    assert LanguageGlance(min_score=below)(doc) == Drop("language_not_kept", value=score, limit=below, detail="de")
+    assert LanguagePrefilter(min_score=below)(doc) == Drop("language_not_kept", value=score, limit=below, detail="de")
 
 
 def test_any_language_and_texts_without_html_pass(make_doc: MakeDoc) -> None:
-    for stage, doc in ((LanguageGlance(keep=None), make_doc(html=page(GERMAN))), (LanguageGlance(), make_doc(GERMAN))):
+    for stage, doc in (
+        (LanguagePrefilter(keep=None), make_doc(html=page(GERMAN))),
+        (LanguagePrefilter(), make_doc(GERMAN)),
+    ):
         assert stage(doc) is doc
 
 
 def test_a_page_with_characters_that_cannot_be_encoded_is_read(make_doc: MakeDoc) -> None:
-    dropped = LanguageGlance()(make_doc(html=page(f"\ud800 {GERMAN} \udfff\x00")))
+    dropped = LanguagePrefilter()(make_doc(html=page(f"\ud800 {GERMAN} \udfff\x00")))
     assert isinstance(dropped, Drop)
 
 
@@ -72,12 +75,12 @@ def test_a_page_with_characters_that_cannot_be_encoded_is_read(make_doc: MakeDoc
     ],
 )
 def test_what_nobody_sees_is_left_out(html: str, seen: str) -> None:
-    assert language_glance._visible(html.encode()).strip() == seen
+    assert language_prefilter._visible(html.encode()).strip() == seen
 
 
 def test_the_sample_of_a_large_page_is_from_all_of_it_with_its_entities_as_characters() -> None:
     html = "<body>" + "".join(f"<p class='secret'>word{n}&nbsp;&amp; more</p>" for n in range(5000))
-    seen = language_glance._sample(language_glance._visible(html.encode()), 600)
+    seen = language_prefilter._sample(language_prefilter._visible(html.encode()), 600)
     assert len(seen) < 620
     assert "secret" not in seen
     assert "word0\xa0& more" in seen
@@ -97,7 +100,7 @@ def test_a_longer_look_is_taken_where_there_is_more_and_the_model_is_unsure(
 
     monkeypatch.setattr(fasttext_models, "identify", unsure)
     doc = make_doc(html="x" * size)
-    assert LanguageGlance()(doc) is doc
+    assert LanguagePrefilter()(doc) is doc
     assert len(seen) == looks
     assert seen[-1] == size if looks == 2 else seen == [1000]
 
@@ -107,14 +110,14 @@ def test_a_longer_look_is_taken_where_there_is_more_and_the_model_is_unsure(
 )
 def test_a_page_of_openings_alone_takes_no_longer_than_another(opening: str) -> None:
     page = opening.encode() * 300_000
-    assert len(language_glance._visible(page)) <= 8 * 300_000  # quadratic work would time out here
+    assert len(language_prefilter._visible(page)) <= 8 * 300_000  # quadratic work would time out here
 
 
 def test_impossible_settings_are_refused(make_doc: MakeDoc) -> None:
     with pytest.raises(ValueError, match=r"min_score: must be between 0 and 1, got -0\.1"):
-        LanguageGlance(min_score=-0.1)
-    with pytest.raises(InputError, match=r"language_glance\.keep"):
-        LanguageGlance(keep=("english",))(make_doc(html=page(ENGLISH)))
+        LanguagePrefilter(min_score=-0.1)
+    with pytest.raises(InputError, match=r"language_prefilter\.keep"):
+        LanguagePrefilter(keep=("english",))(make_doc(html=page(ENGLISH)))
 
 
 def test_nearly_nothing_that_would_be_kept_is_lost_on_real_pages(shared_data: Path, make_doc: MakeDoc) -> None:
@@ -127,7 +130,7 @@ def test_nearly_nothing_that_would_be_kept_is_lost_on_real_pages(shared_data: Pa
                 if hints[record.headers["WARC-Target-URI"]] != "en" and at % 4:
                     continue
                 doc = make_doc(html=record.reader.read().decode("utf-8", "replace"))
-                passed = isinstance(LanguageGlance()(doc), Document)
+                passed = isinstance(LanguagePrefilter()(doc), Document)
                 text = MainText(engine="resiliparse")(doc)
                 final = isinstance(text, Document) and isinstance(LanguageId()(text), Document)
                 kept, lost = kept + final, lost + (final and not passed)
