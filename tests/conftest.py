@@ -1,6 +1,8 @@
 """What every test may use."""
 
+import functools
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,24 @@ import pytest
 from pipeline.document import Document
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+WHOLE_MACHINE = re.compile(r"RayRunner|run\.local=false|nproc|run_processes|SIGSTOP")
+"""In the source of a module: its tests start Ray, several ranks or a process for every core."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of one module share its fixtures, so they run in one worker; those that fill the machine, one by one.
+
+    These come first, because the last worker to end decides how long a run takes.
+    """
+    for item in items:
+        group = "whole-machine" if _fills_machine(item.path) else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: not _fills_machine(item.path))
+
+
+@functools.cache
+def _fills_machine(path: Path) -> bool:
+    return WHOLE_MACHINE.search(path.read_text("utf-8")) is not None
 
 
 @pytest.fixture(scope="session")
