@@ -3,15 +3,13 @@
 import json
 import shlex
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 
 from pipeline.contract.config import build
 from pipeline.contract.errors import UserError
 
-SHARD_FORMATS = ("megatron", "llmc", "mds", "parquet")
-"""Of `export-shards`, for those who look for them here."""
 TrainingConfig = Annotated[
     Path, typer.Argument(help="A file of configs/training/.", metavar="CONFIG", show_default=False)
 ]
@@ -135,10 +133,17 @@ def export(
     """A model as a Hugging Face folder, loaded back and its logits compared."""
     if to != "hf":
         hint = f"token shards are exported by `tokenmill export-shards {shlex.quote(str(source))} FOLDER --to {to}`"
-        raise UserError("--to", f"unknown format '{to}'", known=["hf"], hint=hint if to in SHARD_FORMATS else None)
+        raise UserError("--to", f"unknown format '{to}'", known=["hf"], hint=hint if to in _shard_formats() else None)
     from training.export import run_export
 
     typer.echo(run_export(source, output, dtype))
+
+
+def _shard_formats() -> tuple[str, ...]:
+    """The formats of `export-shards`, for those who look for them in `export`."""
+    from pipeline.tokens.export import Format
+
+    return get_args(Format)
 
 
 def lineage(
