@@ -3,6 +3,7 @@
 import functools
 import os
 import re
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,12 @@ from pipeline.document import Document
 REPOSITORY = Path(__file__).resolve().parent.parent
 WHOLE_MACHINE = re.compile(r"RayRunner|run\.local=false|nproc|run_processes|SIGSTOP")
 """In the source of a module: its tests start Ray, several ranks or a process for every core."""
+
+
+def pytest_sessionstart() -> None:
+    """A worker of pytest-xdist ignores SIGINT, and so would every command that a test starts and interrupts."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
