@@ -16,8 +16,8 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 WHOLE_MACHINE = re.compile(r"RayRunner|run\.local=false|nproc|run_processes|SIGSTOP")
 """In the source of a module: its tests start Ray, several ranks or a process for every core."""
 HEAVY = re.compile(
-    r"from pipeline\.flow import|pipeline\.cli|subprocess|CliRunner|Popen|shared_data|run_step|text_steps|dedup_step|fuzz"
-    r"|trained|from training(\.\w+)* import (pretrain|sft)|" + WHOLE_MACHINE.pattern
+    r"from pipeline\.flow import|pipeline\.cli|subprocess|CliRunner|Popen|shared_data|run_step|text_steps|dedup_step"
+    r"|fuzz|trained|from training(\.\w+)* import (pretrain|sft)|" + WHOLE_MACHINE.pattern
 )
 """In the source of a module: its tests build whole runs, start processes, train a model or read real data."""
 
