@@ -19,8 +19,8 @@ from pipeline.contract.run import InputFile, RunRecord
 from pipeline.sources.listing import Input
 from pipeline.stages.support.language_warnings import language_warnings
 from pipeline.stages.support.user_stages import own_names, sources
-from pipeline.steps.changes import earlier_runs, input_changes, named_files, source_changes, without_input
 from pipeline.steps.reuse import can_reuse
+from pipeline.steps.run_differences import earlier_runs, input_changes, named_files, source_changes, without_input
 from pipeline.storage.files import is_remote
 from pipeline.storage.remote import RemoteSettings
 

@@ -52,9 +52,9 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """The S-curve of the bands and rows, what they cost for so many documents, and better ones for a threshold."""
-    from pipeline.dedup.curve import draw
     from pipeline.dedup.plan import RECALL, suggest
     from pipeline.dedup.plan import plan as make_plan
+    from pipeline.dedup.s_curve import draw
 
     if recall is not None and threshold is None:
         raise UserError("--recall", "is of the pairs at a threshold", hint="give --threshold too")
@@ -134,8 +134,8 @@ def _plan_json(chosen: "Chosen", plans: "Plans", threshold: float | None) -> dic
 
 
 def _plan_table(chosen: "Chosen", plans: "Plans", threshold: float | None) -> Table:
-    from pipeline.dedup.curve import MARKS
     from pipeline.dedup.plan import errors
+    from pipeline.dedup.s_curve import MARKS
 
     table = Table("", show_edge=False, pad_edge=False)
     for mark, (name, one) in zip(MARKS, chosen.items(), strict=False):

@@ -95,7 +95,7 @@ def tokenizer_train(
 ) -> None:
     """Train a byte-level BPE tokenizer."""
     from pipeline.sources.texts import read_texts
-    from pipeline.tokens.train import train_tokenizer
+    from pipeline.tokens.bpe_training import train_tokenizer
 
     train_tokenizer(read_texts(inputs), vocabulary_size=vocabulary_size, path=output)
     typer.echo(output)

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.dedup.arrayfile import ArrayFile, write_arrays
+from pipeline.dedup.array_file import ArrayFile, write_arrays
 from pipeline.dedup.edges import partition_bounds
 from pipeline.dedup.repeats import key_range
-from pipeline.dedup.runs import step_for
 from pipeline.dedup.shingles import U64
+from pipeline.dedup.sorted_runs import step_for
 
 MEMORY_BYTES = 64
 """Memory for one hash while hashes are sorted."""

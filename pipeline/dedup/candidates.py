@@ -13,13 +13,22 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.dedup.arrayfile import ArrayFile
+from pipeline.dedup.array_file import ArrayFile
 from pipeline.dedup.pairs import distinct
-from pipeline.dedup.runs import ROW_BYTES, KeyRange, Run, StoredRun, key_ranges, read_blocks, read_range, step_for
 from pipeline.dedup.shingles import U64
+from pipeline.dedup.sorted_runs import (
+    ROW_BYTES,
+    KeyRange,
+    Run,
+    StoredRun,
+    key_ranges,
+    read_blocks,
+    read_range,
+    step_for,
+)
 
 NAME = "pair"
-"""Of the run of pairs in its file (see runs.StoredRun)."""
+"""Of the run of pairs in its file (see sorted_runs.StoredRun)."""
 _PAIR_BYTES = 64
 """Memory for one pair while a block of them is sorted."""
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.dedup.arrayfile import ArrayFile
+from pipeline.dedup.array_file import ArrayFile
 from pipeline.dedup.minhash import estimated_jaccard
 from pipeline.dedup.shingles import U64, splitmix
 

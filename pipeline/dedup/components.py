@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.dedup.pairs import PairWriter, pair_blocks
-from pipeline.dedup.unionfind import CONTRACT_BYTES, contract, union_find
+from pipeline.dedup.union_find import CONTRACT_BYTES, contract, union_find
 
 DOCUMENT_BYTES = 32
 """Memory for one document: its parent, and two copies when paths are compared at the end."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.dedup.pairs import PairWriter, distinct
-from pipeline.dedup.runs import KEYS, Run, grouped
+from pipeline.dedup.sorted_runs import KEYS, Run, grouped
 
 
 def partition_bounds(partition: int, partitions: int) -> tuple[int, int]:

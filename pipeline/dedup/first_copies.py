@@ -13,8 +13,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.dedup.edges import partition_bounds
-from pipeline.dedup.runs import KEYS
 from pipeline.dedup.shingles import U64
+from pipeline.dedup.sorted_runs import KEYS
 
 ROW_BYTES = 400
 """Memory for one row while firsts are sorted out."""

@@ -8,7 +8,7 @@ import numpy as np
 from pipeline.dedup.components import BLOCK_EDGES, DOCUMENT_BYTES, EDGE_BYTES, in_memory
 from pipeline.dedup.config import DedupConfig, MinHashConfig
 from pipeline.dedup.minhash import found_probability
-from pipeline.dedup.runs import ROW_BYTES
+from pipeline.dedup.sorted_runs import ROW_BYTES
 
 SIMILARITIES = tuple(step / 20 for step in range(8, 21))
 """Where the S-curve is shown: 0.40, 0.45, ... 1.00."""

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.dedup.arrayfile import ArrayFile, write_arrays
+from pipeline.dedup.array_file import ArrayFile, write_arrays
 from pipeline.dedup.edges import partition_bounds
-from pipeline.dedup.runs import KEYS, step_for
 from pipeline.dedup.shingles import U64
+from pipeline.dedup.sorted_runs import KEYS, step_for
 
 Mask = npt.NDArray[np.bool_]
 Index = npt.NDArray[np.int64]

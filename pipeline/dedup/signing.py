@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from pipeline.dedup.config import DedupConfig, MinHashConfig
 from pipeline.dedup.minhash import band_hashes, salt, signatures, sketches
-from pipeline.dedup.runs import run_arrays
 from pipeline.dedup.shingles import U64, Shingled, shingle
+from pipeline.dedup.sorted_runs import run_arrays
 
 
 class Signer:

@@ -29,11 +29,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.dedup.arrayfile import ArrayFile
+from pipeline.dedup.array_file import ArrayFile
 from pipeline.dedup.pairs import distinct, pair_blocks
-from pipeline.dedup.runs import ROW_BYTES, Grouped, Run, grouped, step_for
 from pipeline.dedup.shingles import U64
-from pipeline.dedup.unionfind import CONTRACT_BYTES, contract
+from pipeline.dedup.sorted_runs import ROW_BYTES, Grouped, Run, grouped, step_for
+from pipeline.dedup.union_find import CONTRACT_BYTES, contract
 
 BLOCK_SHARE = 4
 """A quarter of the memory holds the pairs of a block, half what contracts them, a quarter what is yet to be written."""

@@ -27,8 +27,8 @@ from typing import Any, Protocol
 
 from pipeline.contract.child import environment, module_command
 from pipeline.contract.errors import TokenmillError
-from pipeline.engine.clock import add_child
 from pipeline.engine.settings import PageLimits
+from pipeline.engine.task_clock import add_child
 
 POLL_SECONDS = 0.25
 # After this many deaths that no page is to blame for, the fault lies with the machine or the reader.

@@ -18,7 +18,7 @@ from typing import Any
 
 from pipeline.contract.errors import InputError, IntegrityError
 from pipeline.contract.manifest import parse_json, read_json, write_json
-from pipeline.engine.clock import task_seconds
+from pipeline.engine.task_clock import task_seconds
 
 _READERS, _READ_AT_ONCE = 16, 64
 """Threads that read commits, and how many each reads before it hands them over."""

@@ -10,11 +10,11 @@ from typing import Protocol, TypeVar
 import pyarrow as pa
 
 from pipeline.contract.errors import UserError
-from pipeline.engine.clock import end_task, start_task
 from pipeline.engine.ledger import Commit, Ledger
 from pipeline.engine.progress import Progress
 from pipeline.engine.repair import UnreadableFile, whole_commits
 from pipeline.engine.runner import Runner
+from pipeline.engine.task_clock import end_task, start_task
 
 
 class Task(Protocol):

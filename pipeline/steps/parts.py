@@ -26,7 +26,7 @@ from pipeline.stages.support.user_stages import changed_code
 from pipeline.steps import columns
 from pipeline.steps.context import StageWork
 from pipeline.steps.failures import Failure, as_note, counted, refuse_broken, stage_trace
-from pipeline.steps.promises import HeldStage
+from pipeline.steps.stage_checks import HeldStage
 from pipeline.steps.tables import (
     DROPPED_SCHEMA,
     QUARANTINE_SCHEMA,

@@ -16,9 +16,9 @@ from pipeline.contract.errors import ConfigError, InputError, IntegrityError
 from pipeline.contract.run import RunRecord
 from pipeline.engine.ledger import Commit, FileEntry, Ledger
 from pipeline.stages.support.user_stages import own_names
-from pipeline.steps.changes import earlier_runs, input_changes, named_files, source_changes, without_input
 from pipeline.steps.extract import exact_copies
 from pipeline.steps.registry import EXTRACT, FILTER, STEPS, Step
+from pipeline.steps.run_differences import earlier_runs, input_changes, named_files, source_changes, without_input
 from pipeline.storage.files import link_or_copy
 
 REUSABLE = STEPS[:-1]

@@ -27,9 +27,9 @@ from pipeline.engine.ledger import Commit, Ledger
 from pipeline.engine.settings import RaySettings
 from pipeline.sources.listing import Input, expand
 from pipeline.sources.sampling import Stretch, take_sample
-from pipeline.steps.changes import without_input
 from pipeline.steps.extract import exact_copies
 from pipeline.steps.registry import STEPS, owner_of
+from pipeline.steps.run_differences import without_input
 from pipeline.steps.tokenize.shards import SHARDS
 from pipeline.tokens.shuffle import plan_shards
 from pipeline.tools.schedule import schedule, shared_out

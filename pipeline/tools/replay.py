@@ -21,8 +21,8 @@ from pipeline.engine.settings import PageLimits
 from pipeline.sources import read_at
 from pipeline.sources.reopen import UnreachableInput, place_of
 from pipeline.stages import labels
-from pipeline.steps.promises import HeldStage
 from pipeline.steps.registry import EXTRACT, TOKENIZE
+from pipeline.steps.stage_checks import HeldStage
 
 EXCERPT = 500
 """Characters of the text that are shown."""

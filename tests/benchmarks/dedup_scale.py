@@ -35,12 +35,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import numpy as np
 import psutil
 
-from pipeline.dedup.arrayfile import write_arrays
+from pipeline.dedup.array_file import write_arrays
 from pipeline.dedup.config import DedupConfig
 from pipeline.dedup.pairs import PairWriter, read_pairs
 from pipeline.dedup.plan import partitions_for, plan
-from pipeline.dedup.runs import ROW_BYTES, run_arrays
 from pipeline.dedup.shingles import splitmix
+from pipeline.dedup.sorted_runs import ROW_BYTES, run_arrays
 from pipeline.dedup.star_passes import BLOCK_SHARE
 from pipeline.engine.ledger import Ledger, add_counts
 from pipeline.engine.progress import PlainProgress

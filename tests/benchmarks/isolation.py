@@ -19,9 +19,9 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from pipeline.config import load_config
-from pipeline.engine.clock import start_task, task_seconds
 from pipeline.engine.isolation import end_idle, guarded
 from pipeline.engine.settings import PageLimits
+from pipeline.engine.task_clock import start_task, task_seconds
 from pipeline.sources.listing import expand
 from pipeline.steps.context import StageWork
 from pipeline.steps.extract.reading import Reading

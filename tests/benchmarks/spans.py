@@ -43,7 +43,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from dedup import decode
 
-from pipeline.dedup.arrayfile import ArrayFile
+from pipeline.dedup.array_file import ArrayFile
 from pipeline.dedup.lines import LineDedup
 from pipeline.dedup.repeats import MEMORY_BYTES, Items, combined, write_repeats, write_run
 from pipeline.dedup.substrings import SubstringDedup, cut_words

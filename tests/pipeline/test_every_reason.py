@@ -22,7 +22,7 @@ from pipeline.tools.verify import verify
 ELSEWHERE = {"quality_classifier.low_score"}
 # Needs clusters of certain sizes: test_rehydration.py.
 ELSEWHERE |= {"rehydrate.left_out"}
-# Need an earlier run: test_incremental.py.
+# Need a previous run: steps/dedup/test_previous_runs.py.
 ELSEWHERE |= {"previous_runs.exact_duplicate", "previous_runs.near_duplicate"}
 CRAWLS: dict[str, tuple[str, Pages]] = {
     "extract": (reason_pages.EXTRACT, reason_pages.extract_pages()),

@@ -15,14 +15,14 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from pipeline.dedup.arrayfile import ArrayFile, write_arrays
+from pipeline.dedup.array_file import ArrayFile, write_arrays
 from pipeline.dedup.config import DedupConfig
 from pipeline.dedup.edges import write_edges
 from pipeline.dedup.keep import keep_columns, keep_orders
 from pipeline.dedup.plan import partitions_for
-from pipeline.dedup.runs import StoredRun
-from pipeline.dedup.sets import SetFiles
+from pipeline.dedup.shingle_sets import SetFiles
 from pipeline.dedup.signing import Signer
+from pipeline.dedup.sorted_runs import StoredRun
 from pipeline.engine.ledger import Commit
 from pipeline.steps.committing import commit_file, committed_files, edge_files
 from pipeline.steps.context import Commits, Context, Part

@@ -21,12 +21,12 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.contract.manifest import write_json
-from pipeline.dedup.arrayfile import ArrayFile, write_arrays
+from pipeline.dedup.array_file import ArrayFile, write_arrays
 from pipeline.dedup.components import fits, write_components
 from pipeline.dedup.pairs import PairWriter
-from pipeline.dedup.runs import ROW_BYTES
+from pipeline.dedup.sorted_runs import ROW_BYTES
 from pipeline.dedup.star_passes import BLOCK_SHARE, Sink, contract_edges, large_star, small_star, star_members
-from pipeline.dedup.unionfind import CONTRACT_BYTES
+from pipeline.dedup.union_find import CONTRACT_BYTES
 from pipeline.engine.ledger import Commit, FileEntry, Ledger, add_counts
 from pipeline.steps.committing import publish, spent
 from pipeline.steps.context import Commits, Context

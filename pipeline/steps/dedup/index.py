@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.contract.errors import IntegrityError
-from pipeline.dedup.arrayfile import ArrayFile, write_arrays
-from pipeline.dedup.run_index import INDEX_VERSION, Rows, compact
+from pipeline.dedup.array_file import ArrayFile, write_arrays
+from pipeline.dedup.signature_index import INDEX_VERSION, Rows, compact
 from pipeline.engine.ledger import Commit, Ledger
 from pipeline.steps.committing import commit_file
 from pipeline.steps.context import Commits, Context, Part

@@ -18,13 +18,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.dedup.arrayfile import ArrayFile, write_arrays
+from pipeline.dedup.array_file import ArrayFile, write_arrays
 from pipeline.dedup.choose import read_verdicts
 from pipeline.dedup.config import DedupConfig
-from pipeline.dedup.runs import StoredRun, grouped, run_arrays
-from pipeline.dedup.sets import SetFiles, jaccards, write_sets
+from pipeline.dedup.shingle_sets import SetFiles, jaccards, write_sets
 from pipeline.dedup.shingles import U64, Shingled
 from pipeline.dedup.signing import shingled
+from pipeline.dedup.sorted_runs import StoredRun, grouped, run_arrays
 from pipeline.engine.ledger import Commit, FileEntry, Ledger
 from pipeline.steps.committing import commit_file, publish, spent
 from pipeline.steps.context import Commits, Context, Part
@@ -47,7 +47,7 @@ class EarlierGroup:
     run: str
     """The run folder, as given."""
     signature: Path
-    """An index file (dedup/run_index.py)."""
+    """An index file (dedup/signature_index.py)."""
     parts: tuple[Part, ...]
     """Of its OUT/documents, whose rows are the signature's."""
     sha256: tuple[str, ...]

@@ -8,7 +8,7 @@ from pipeline.contract.errors import ConfigError, InputError
 from pipeline.contract.manifest import sha256_file
 from pipeline.contract.run import RunRecord
 from pipeline.dedup.config import DedupConfig
-from pipeline.dedup.run_index import INDEX_VERSION, signature_differences
+from pipeline.dedup.signature_index import INDEX_VERSION, signature_differences
 from pipeline.engine.ledger import Commit, FileEntry, Ledger
 from pipeline.engine.runner import Runner
 from pipeline.steps.context import Part

@@ -21,11 +21,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.contract.errors import IntegrityError
-from pipeline.dedup.arrayfile import ArrayFile
+from pipeline.dedup.array_file import ArrayFile
 from pipeline.dedup.choose import buckets_for, choose, write_members
 from pipeline.dedup.config import DedupConfig
 from pipeline.dedup.pairs import read_pairs
-from pipeline.dedup.sets import SetFiles, jaccards
+from pipeline.dedup.shingle_sets import SetFiles, jaccards
 from pipeline.engine.ledger import Commit
 from pipeline.steps.committing import commit_file, committed_files
 from pipeline.steps.context import Commits, Context, Part

@@ -1,7 +1,7 @@
 """Step 3, between signatures and clusters, where candidates are verified: bands to edges of known similarity.
 
 signatures -> candidates       one task per range of hashes: who is compared with whom (dedup/candidates.py)
-documents + candidates -> sets one task per group: the shingles of those that are compared (dedup/sets.py)
+documents + candidates -> sets one task per group: the shingles of those that are compared (dedup/shingle_sets.py)
 candidates + sets -> verified  one task per group: the pairs that are similar enough
 """
 
@@ -16,16 +16,16 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.dedup.arrayfile import ArrayFile, write_arrays
+from pipeline.dedup.array_file import ArrayFile, write_arrays
 from pipeline.dedup.candidates import NAME, bands_of_texts, candidate_blocks
 from pipeline.dedup.config import DedupConfig, VerifyConfig
 from pipeline.dedup.edges import partition_bounds
 from pipeline.dedup.pairs import PairWriter, distinct
 from pipeline.dedup.plan import partitions_for
-from pipeline.dedup.runs import StoredRun, grouped
-from pipeline.dedup.sets import SetFiles, first_of_each, jaccards, write_sets
+from pipeline.dedup.shingle_sets import SetFiles, first_of_each, jaccards, write_sets
 from pipeline.dedup.shingles import Shingled
 from pipeline.dedup.signing import shingled
+from pipeline.dedup.sorted_runs import StoredRun, grouped
 from pipeline.engine.ledger import Commit, Ledger
 from pipeline.steps.committing import commit_file, edge_files, publish, spent
 from pipeline.steps.context import Context, Part

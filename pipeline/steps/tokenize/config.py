@@ -3,8 +3,8 @@
 import dataclasses
 
 from pipeline.document import Stage
+from pipeline.tokens.bpe_training import Split
 from pipeline.tokens.rehydrate import Rehydrate
-from pipeline.tokens.train import Split
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,8 +9,8 @@ from pipeline.contract.errors import InputError
 from pipeline.steps.context import Part
 from pipeline.steps.tokenize.config import TokenizeConfig, TrainTokenizer
 from pipeline.storage.files import write_atomic
+from pipeline.tokens.bpe_training import train_tokenizer
 from pipeline.tokens.shuffle import KEYS, document_key
-from pipeline.tokens.train import train_tokenizer
 
 NAME = "tokens/tokenizer.json"
 

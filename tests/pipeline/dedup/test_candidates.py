@@ -3,11 +3,11 @@ import itertools
 import numpy as np
 import pytest
 
-from pipeline.dedup.arrayfile import ArrayFile, write_arrays
+from pipeline.dedup.array_file import ArrayFile, write_arrays
 from pipeline.dedup.candidates import NAME, bands_of_texts, candidate_blocks
 from pipeline.dedup.config import DedupConfig, MinHashConfig, VerifyConfig
-from pipeline.dedup.runs import KEYS, StoredRun, run_arrays
 from pipeline.dedup.signing import Signer
+from pipeline.dedup.sorted_runs import KEYS, StoredRun, run_arrays
 
 LARGE = 1 << 30
 

@@ -2,7 +2,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipeline.dedup.arrayfile import ArrayFile, write_arrays
+from pipeline.dedup.array_file import ArrayFile, write_arrays
 from pipeline.dedup.choose import buckets_for, choose, read_verdicts, write_members
 from pipeline.dedup.config import DedupConfig
 from pipeline.dedup.keep import keep_orders, order_by_date

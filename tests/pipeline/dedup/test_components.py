@@ -4,7 +4,7 @@ import pytest
 from pipeline.contract.errors import IntegrityError
 from pipeline.dedup.components import fits, in_memory, write_components
 from pipeline.dedup.pairs import PairWriter, count_pairs, pair_blocks, read_pairs
-from pipeline.dedup.unionfind import contract, union_find
+from pipeline.dedup.union_find import contract, union_find
 
 PER_GROUP = 1000
 NODES = 6000

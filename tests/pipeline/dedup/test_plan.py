@@ -3,9 +3,9 @@ import dataclasses
 import pytest
 
 from pipeline.dedup.config import DedupConfig, MinHashConfig
-from pipeline.dedup.curve import draw
 from pipeline.dedup.minhash import found_probability
 from pipeline.dedup.plan import errors, partitions_for, plan, suggest
+from pipeline.dedup.s_curve import draw
 
 CONFIG = DedupConfig()
 

@@ -19,7 +19,7 @@ from pipeline.engine.ledger import Ledger
 from pipeline.engine.settings import RunSettings
 from pipeline.flow import build
 from pipeline.stages.main_text import MainText
-from pipeline.tokens.train import train_tokenizer
+from pipeline.tokens.bpe_training import train_tokenizer
 
 CONFIG = "dedup: null\ntokenize: {{tokenizer: {}/tokenizer.json}}\nrun: {{local: true, isolate: false}}\n"
 GO_ON = "run.max_quarantined=null"

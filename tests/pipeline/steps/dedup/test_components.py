@@ -16,7 +16,7 @@ import pytest
 from pipeline.config import load_config
 from pipeline.contract.run import RunRecord
 from pipeline.dedup.pairs import PairWriter, read_pairs
-from pipeline.dedup.unionfind import contract
+from pipeline.dedup.union_find import contract
 from pipeline.engine.ledger import Ledger
 from pipeline.engine.progress import PlainProgress
 from pipeline.engine.runner import LocalRunner, open_runner

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 
 from pipeline.contract.config import resolved
-from pipeline.dedup.arrayfile import ArrayFile, write_arrays
+from pipeline.dedup.array_file import ArrayFile, write_arrays
 from pipeline.dedup.choose import MOST_OLD, choose, read_verdicts, write_members
 from pipeline.dedup.config import DedupConfig, MinHashConfig, VerifyConfig
-from pipeline.dedup.run_index import compact, signature_differences
+from pipeline.dedup.signature_index import compact, signature_differences
 from pipeline.dedup.signing import Signer
 
 GLOBAL = DedupConfig(scope="global")

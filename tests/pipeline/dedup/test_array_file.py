@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from pipeline.contract.errors import IntegrityError
-from pipeline.dedup.arrayfile import ArrayFile, write_arrays
+from pipeline.dedup.array_file import ArrayFile, write_arrays
 
 ARRAYS = {
     "a": np.arange(10, dtype=np.uint64),

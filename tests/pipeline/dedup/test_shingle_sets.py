@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from pipeline.dedup.arrayfile import write_arrays
-from pipeline.dedup.sets import SetFiles, first_of_each, jaccard, jaccards, write_sets
+from pipeline.dedup.array_file import write_arrays
+from pipeline.dedup.shingle_sets import SetFiles, first_of_each, jaccard, jaccards, write_sets
 from pipeline.dedup.shingles import shingle
 
 

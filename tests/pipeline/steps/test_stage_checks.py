@@ -8,7 +8,7 @@ from broken import Changes, Gives, Measures, Raises
 
 from pipeline.contract.errors import StageError
 from pipeline.steps.parts import Chain
-from pipeline.steps.promises import CHECKED_PAGES
+from pipeline.steps.stage_checks import CHECKED_PAGES
 
 ANSWER = "a stage gives a Document, whose text is a str, or a Drop"
 COPY = "doc.but(text=...), doc.with_signals(name, {...})"

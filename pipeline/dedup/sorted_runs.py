@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from pipeline.dedup.arrayfile import ArrayFile
+from pipeline.dedup.array_file import ArrayFile
 from pipeline.dedup.shingles import U64
 
 MAX_SAMPLES = 4096

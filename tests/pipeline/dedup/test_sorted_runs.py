@@ -3,10 +3,10 @@ import itertools
 import numpy as np
 import pytest
 
-from pipeline.dedup.arrayfile import ArrayFile, write_arrays
+from pipeline.dedup.array_file import ArrayFile, write_arrays
 from pipeline.dedup.edges import partition_bounds, write_edges
 from pipeline.dedup.pairs import read_pairs
-from pipeline.dedup.runs import KEYS, ROW_BYTES, StoredRun, grouped, run_arrays
+from pipeline.dedup.sorted_runs import KEYS, ROW_BYTES, StoredRun, grouped, run_arrays
 
 LAST = KEYS - 1
 

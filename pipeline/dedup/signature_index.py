@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.contract.config import differences, resolved
-from pipeline.dedup.arrayfile import ArrayFile
+from pipeline.dedup.array_file import ArrayFile
 from pipeline.dedup.config import DedupConfig
-from pipeline.dedup.runs import step_for
+from pipeline.dedup.sorted_runs import step_for
 
 INDEX_VERSION = 1
 """Raised when equal documents no longer have equal signatures."""

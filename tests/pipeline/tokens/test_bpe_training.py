@@ -3,8 +3,8 @@
 import pytest
 
 from pipeline.contract.errors import InputError
+from pipeline.tokens.bpe_training import train_tokenizer
 from pipeline.tokens.tokenizer import load_tokenizer
-from pipeline.tokens.train import train_tokenizer
 
 TEXTS = [f"the miller and the mill number {i} grind 1234567 grains of wheat, don't they?\n\n" for i in range(60)]
 
