@@ -2,7 +2,7 @@
 
     build
     ├── identify  refuse what does not fit an existing folder; write run.json
-    ├── reuse     if asked: take over the steps that an earlier run has done already
+    ├── reuse     if asked: take over the steps that a previous run has done already
     ├── extract   s1: inputs -> documents
     ├── filter    s2: documents -> documents
     ├── dedup     s3: documents -> documents
@@ -43,8 +43,8 @@ from pipeline.steps import contamination
 from pipeline.steps.context import Commits, Context, Part, parts_in
 from pipeline.steps.dedup import index as kept_index
 from pipeline.steps.dedup import step as dedup_step
-from pipeline.steps.dedup.matches import EarlierGroup
-from pipeline.steps.dedup.previous_runs import open_earlier, refuse_damaged
+from pipeline.steps.dedup.matches import PreviousRunGroup
+from pipeline.steps.dedup.previous_runs import open_previous_runs, refuse_damaged
 from pipeline.steps.extract import step as extract_step
 from pipeline.steps.extract.reading import Reading
 from pipeline.steps.filter import step as filter_step
@@ -62,8 +62,8 @@ class Opened:
 
     out: Path
     inputs: Sequence[Input]
-    previous: Sequence[EarlierGroup]
-    """Documents of earlier runs (`dedup.previous_runs`)."""
+    previous: Sequence[PreviousRunGroup]
+    """Documents of previous runs (`dedup.previous_runs`)."""
 
 
 _MAX_REPAIRS = 5  # a disk that damages more files while one run is under way should be replaced, not worked around
@@ -126,7 +126,7 @@ def _open(config: PipelineConfig) -> Opened:
     if config.dedup:
         check_keep(config.dedup.keep, signals_type((*config.extract, *config.filter)))
     out = Path(config.run.output)
-    previous = open_earlier(config.dedup, dump=config.input.dump, out=out) if config.dedup else ()
+    previous = open_previous_runs(config.dedup, dump=config.input.dump, out=out) if config.dedup else ()
     given = config.input
     inputs = expand(given.paths, format=given.format, listing=given.listing, settings=config.run.remote,
                     output=config.run.output)  # fmt: skip

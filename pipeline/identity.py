@@ -20,7 +20,13 @@ from pipeline.sources.listing import Input
 from pipeline.stages.support.language_warnings import language_warnings
 from pipeline.stages.support.user_stages import own_names, sources
 from pipeline.steps.reuse import can_reuse
-from pipeline.steps.run_differences import earlier_runs, input_changes, named_files, source_changes, without_input
+from pipeline.steps.run_differences import (
+    input_changes,
+    named_files,
+    named_previous_runs,
+    source_changes,
+    without_input,
+)
 from pipeline.storage.files import is_remote
 from pipeline.storage.remote import RemoteSettings
 
@@ -43,7 +49,7 @@ def identify_run(
         config: of the build.
         out: the run folder.
         inputs: what is read.
-        known: inputs of an earlier run, which are not read again to find their SHA-256 if they are unchanged.
+        known: inputs of a previous run, which are not read again to find their SHA-256 if they are unchanged.
 
     Raises:
         ConfigError: the folder holds something else; the message names what changed.
@@ -79,7 +85,7 @@ def _identify(config: PipelineConfig, inputs: Sequence[Input], known: Sequence[I
     tree = resolved_config(config)
     decides = {key: value for key, value in tree.items() if key != "run"}
     files = {str(path): sha256_file(path) for path in sorted(set(named_files({**decides, "input": None})))}
-    files |= {name: RunRecord.read(Path(name)).fingerprint for name in earlier_runs(tree)}
+    files |= {name: RunRecord.read(Path(name)).fingerprint for name in named_previous_runs(tree)}
     places = {name: _absolute(name) for name in files}
     found = _identify_inputs(inputs, known)
     own = {name: sources(name) for name in sorted(set(own_names(decides)))}

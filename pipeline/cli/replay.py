@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from pipeline.tools.replay import Replayed
+    from pipeline.tools.replay import ReplayedPage
 
 
 def add_replay_command(app: typer.Typer) -> None:
@@ -26,11 +26,13 @@ def replay(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per page.")] = False,
 ) -> None:
     """Try the quarantined pages again, each alone: what happened then, what happens now. Changes nothing."""
-    from pipeline.tools.replay import Limits
+    from pipeline.tools.replay import LimitOverrides
     from pipeline.tools.replay import replay as run_replay
 
     tried = passed = unreachable = 0
-    for page in run_replay(out, step=stage, ids=ids, limit=limit, limits=Limits(seconds=seconds, memory=memory)):
+    for page in run_replay(
+        out, step=stage, ids=ids, limit=limit, limits=LimitOverrides(seconds=seconds, memory=memory)
+    ):
         tried, passed = tried + 1, passed + (page.now.outcome == "passed")
         unreachable += page.now.outcome == "unreachable"
         typer.echo(json.dumps(dataclasses.asdict(page)) if as_json else _shown(page))
@@ -39,7 +41,7 @@ def replay(
         typer.echo(f"{tried} pages tried again, {passed} passed{lost}" if tried else "no page was quarantined")
 
 
-def _shown(page: "Replayed") -> str:
+def _shown(page: "ReplayedPage") -> str:
     before, now = page.before, page.now
     took = "" if before.seconds is None else f" after {before.seconds:.3g} s"
     memory = "" if now.peak_memory is None else f", {now.peak_memory / 2**20:,.1f} MiB more memory"
@@ -54,6 +56,6 @@ def _shown(page: "Replayed") -> str:
     return "\n".join([*lines, *(f"    {line}" for line in now.trace.splitlines())])
 
 
-def _why(page: "Replayed") -> str:
+def _why(page: "ReplayedPage") -> str:
     parts = [part for part in (page.now.stage, page.now.cause) if part]
     return f" by {': '.join(parts)}" if parts else ""

@@ -100,7 +100,7 @@ class RunRecord:
     """Files that the config names (tokenizer, lists, benchmarks) -> SHA-256."""
     state: State
     places: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    """Files and earlier runs that the config names, as given -> absolute path; no part of the fingerprint."""
+    """Files and previous runs that the config names, as given -> absolute path; no part of the fingerprint."""
     sources: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
     """Code of the stages that are not tokenmill's: dotted name -> file -> SHA-256."""
     totals: Totals = Totals()
@@ -139,8 +139,8 @@ class RunRecord:
         return {key: tree if key in ("input", "run") else _located(tree, self.places)
                 for key, tree in self.config.items()}  # fmt: skip
 
-    def earlier_run(self, name: str) -> Path | None:
-        """The folder of an earlier run that the config names (`dedup.previous_runs`); None where it is gone."""
+    def previous_run(self, name: str) -> Path | None:
+        """The folder of a previous run that the config names (`dedup.previous_runs`); None where it is gone."""
         place = Path(self.places.get(name, name))
         if (place / "run.json").is_file():
             return place

@@ -4,7 +4,7 @@ The members of all clusters are dealt into buckets by a hash of their cluster, a
 is gone through twice, group by group: once for the best document of each cluster, once for how similar every other
 member is to it. Memory depends on the number of clusters, not on how many members one of them has.
 
-Documents of earlier runs (`dedup.previous_runs`) are members too, of groups that come after this run's. They are never
+Documents of previous runs (`dedup.previous_runs`) are members too, of groups that come after this run's. They are never
 judged: where a cluster has any of them, all its other members go, each for the one it is most similar to.
 """
 
@@ -34,13 +34,13 @@ VERDICTS = pa.schema(
         "jaccard": pa.float32(),  # similarity with it
         "same_text": pa.bool_(),  # equal after normalization
         "cluster_size": pa.int32(),  # documents of the cluster, those included that its members stood for before
-        "old": pa.uint64(),  # where an earlier run's stays: its group among theirs << 32 | row; else null
+        "old": pa.uint64(),  # where a previous run's stays: its group among theirs << 32 | row; else null
         "estimate": pa.float32(),  # the similarity as sketches have it, where `jaccard` is exact; else null
     }
 )
 """One row for every document that has a duplicate."""
-MOST_OLD = 16
-"""Documents of earlier runs to compare a new one with: in the order of the runs, the first of its cluster. There are
+MAX_OLD = 16
+"""Documents of previous runs to compare a new one with: in the order of the runs, the first of its cluster. There are
 several only where those runs were not built against each other, or kept all."""
 
 
@@ -94,7 +94,7 @@ def choose(
     bucket: int,
     path: Path,
     budget: int,
-    earlier: Sequence[Path] = (),
+    previous: Sequence[Path] = (),
     exact: Similarity | None = None,
 ) -> tuple[int, int]:
     """Write the verdicts on a bucket, one record batch for each group in the order of `members`.
@@ -104,14 +104,14 @@ def choose(
         bucket: which of the files' record batches.
         path: where to.
         budget: bytes of memory to use, about.
-        earlier: such files of earlier runs, whose documents stay.
+        previous: such files of previous runs, whose documents stay.
         exact: the Jaccard similarity of pairs of near-duplicates of this run; estimated from sketches, if not given.
 
     Returns:
-        Clusters in the bucket, and documents that go for one of an earlier run.
+        Clusters in the bucket, and documents that go for one of a previous run.
     """
     winners = _winners(members, bucket, max(1, budget // MEMBER_BYTES // 2))
-    old = _earlier(earlier, bucket)
+    old = _previous_members(previous, bucket)
     matched = 0
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, VERDICTS) as writer:
         for group in range(len(members)):
@@ -143,14 +143,14 @@ def _one_batch(table: pa.Table) -> pa.RecordBatch:
     return batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema)
 
 
-def _winners(files: Sequence[Path], bucket: int, most: int) -> pa.Table:
-    """The best member of each cluster, sorted by root, with the size of its cluster; about `most` rows at a time."""
-    found: list[pa.Table] = []
+def _winners(files: Sequence[Path], bucket: int, max_rows: int) -> pa.Table:
+    """The best member of each cluster, sorted by root, with the size of its cluster; about `max_rows` at a time."""
+    tables: list[pa.Table] = []
     for group in range(len(files)):
-        found.append(_members(files, group, bucket))
-        if sum(map(len, found[1:])) >= most:
-            found = [_best(found)]
-    return _best(found)
+        tables.append(_members(files, group, bucket))
+        if sum(map(len, tables[1:])) >= max_rows:
+            tables = [_best(tables)]
+    return _best(tables)
 
 
 def _best(tables: Sequence[pa.Table]) -> pa.Table:
@@ -164,8 +164,8 @@ def _best(tables: Sequence[pa.Table]) -> pa.Table:
     return best.set_column(best.schema.get_field_index("size"), "size", pa.array(sizes))
 
 
-def _earlier(files: Sequence[Path], bucket: int) -> pa.Table | None:
-    """Documents of earlier runs that are in a cluster, sorted by root and place, the first MOST_OLD of each."""
+def _previous_members(files: Sequence[Path], bucket: int) -> pa.Table | None:
+    """Documents of previous runs that are in a cluster, sorted by root and place, the first MAX_OLD of each."""
     tables = [_members(files, group, bucket) for group in range(len(files))]
     table = pa.concat_tables(tables) if tables else None
     if table is None or not len(table):
@@ -173,7 +173,7 @@ def _earlier(files: Sequence[Path], bucket: int) -> pa.Table | None:
     table = table.take(pc.sort_indices(table, sort_keys=[(name, "ascending") for name in ("root", "group", "row")]))
     starts = _starts(table["root"].to_numpy())
     rank = np.arange(len(table)) - np.repeat(starts, np.diff(starts, append=len(table)))
-    return table.filter(pa.array(rank < MOST_OLD))
+    return table.filter(pa.array(rank < MAX_OLD))
 
 
 def _starts(sorted_keys: U64) -> npt.NDArray[np.int64]:
@@ -185,11 +185,11 @@ def _starts(sorted_keys: U64) -> npt.NDArray[np.int64]:
 
 def _judge(members: pa.Table, winners: pa.Table, old: pa.Table | None) -> pa.Table:
     at = np.searchsorted(winners["root"].to_numpy(), members["root"].to_numpy())
-    theirs = winners.take(pa.array(at))
-    jaccard, same = _similarity(members, theirs)
-    is_kept = pc.and_(pc.equal(members["group"], theirs["group"]), pc.equal(members["row"], theirs["row"]))
-    kept = pc.if_else(is_kept, pa.scalar(None, pa.string()), theirs["id"])
-    sizes = np.minimum(theirs["size"].to_numpy(), 2**31 - 1).astype(np.int32)
+    best = winners.take(pa.array(at))
+    jaccard, same = _similarity(members, best)
+    is_kept = pc.and_(pc.equal(members["group"], best["group"]), pc.equal(members["row"], best["row"]))
+    kept = pc.if_else(is_kept, pa.scalar(None, pa.string()), best["id"])
+    sizes = np.minimum(best["size"].to_numpy(), 2**31 - 1).astype(np.int32)
     columns = [members["row"], kept, pa.array(jaccard), pa.array(same), pa.array(sizes),
                pa.nulls(len(members), pa.uint64()), pa.nulls(len(members), pa.float32())]  # fmt: skip
     verdicts = pa.table(dict(zip(VERDICTS.names, columns, strict=True)), VERDICTS)
@@ -219,8 +219,8 @@ def _keys(table: pa.Table) -> U64:
 def _matched(members: pa.Table, verdicts: pa.Table, old: pa.Table) -> pa.Table:
     """The verdicts where members of clusters that have old documents go for the most similar of those, ties to the
     first."""
-    roots, theirs = members["root"].to_numpy(), old["root"].to_numpy()
-    begin, end = np.searchsorted(theirs, roots), np.searchsorted(theirs, roots, side="right")
+    roots, old_roots = members["root"].to_numpy(), old["root"].to_numpy()
+    begin, end = np.searchsorted(old_roots, roots), np.searchsorted(old_roots, roots, side="right")
     jaccard = np.where(end > begin, np.float32(-1), verdicts["jaccard"].to_numpy())
     same = verdicts["same_text"].to_numpy() & (end == begin)
     match = begin.copy()
@@ -230,24 +230,23 @@ def _matched(members: pa.Table, verdicts: pa.Table, old: pa.Table) -> pa.Table:
         better = (similar > jaccard[rows]) | (equal & ~same[rows])
         rows, similar, equal = rows[better], similar[better], equal[better]
         jaccard[rows], same[rows], match[rows] = similar, equal, begin[rows] + turn
-    found = pa.array(end > begin)
-    taken = old.take(pa.array(np.minimum(match, len(old) - 1)))
-    places = taken["group"].to_numpy().astype(np.uint64) << np.uint64(32) | taken["row"].to_numpy().astype(np.uint64)
+    has_old = pa.array(end > begin)
+    matches = old.take(pa.array(np.minimum(match, len(old) - 1)))
     columns = {name: verdicts[name] for name in verdicts.column_names} | {
-        "kept": pc.if_else(found, taken["id"], verdicts["kept"]),
+        "kept": pc.if_else(has_old, matches["id"], verdicts["kept"]),
         "jaccard": pa.array(jaccard),
         "same_text": pa.array(same),
-        "old": pc.if_else(found, pa.array(places), pa.scalar(None, pa.uint64())),
+        "old": pc.if_else(has_old, pa.array(_keys(matches)), pa.scalar(None, pa.uint64())),
     }
     return pa.table(columns, VERDICTS)
 
 
-def _similarity(members: pa.Table, theirs: pa.Table) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+def _similarity(members: pa.Table, others: pa.Table) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
     """(Jaccard similarity as estimated, whether the texts are the same) of members[i] and theirs[i]."""
-    same = (_bytes(members["digest"]) == _bytes(theirs["digest"])).all(axis=1)
+    same = (_bytes(members["digest"]) == _bytes(others["digest"])).all(axis=1)
     if "sketch" not in members.column_names:
         return same.astype(np.float32), same
-    estimated = estimated_jaccard(_bytes(members["sketch"]), _bytes(theirs["sketch"]))
+    estimated = estimated_jaccard(_bytes(members["sketch"]), _bytes(others["sketch"]))
     return np.where(same, np.float32(1), estimated), same
 
 

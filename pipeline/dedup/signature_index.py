@@ -1,7 +1,7 @@
 """What a run leaves for later ones to be compared with (`dedup.previous_runs`): signatures of the documents it kept.
 
 An index file is a signature file (see `signing`) whose rows are those of OUT/documents, in the same order. `order` is
-0: documents of earlier runs stay.
+0: documents of previous runs stay.
 """
 
 from collections.abc import Mapping

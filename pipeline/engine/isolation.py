@@ -172,7 +172,7 @@ class _Deaths:
         if place is not None and death.from_outside and place not in self._suspects:
             self._suspects.add(place)  # an operator, or the kernel short of memory for whatever reason: once more
         elif isinstance(place, tuple):
-            faults = sum(isinstance(known, tuple) for known in self.blamed) + 1
+            faults = sum(isinstance(reported, tuple) for reported in self.blamed) + 1
             final = place in self.blamed or faults > MAX_FAULTS
             if self.blamed.get(place, Blame("", 0.0)).final:
                 self._give_up(death)

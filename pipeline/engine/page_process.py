@@ -36,21 +36,21 @@ def main() -> None:
     _die_with(parent)
     pipe = Connection(pipe_fd)
     heartbeat = mmap.mmap(heartbeat_fd, HEARTBEAT.size)
-    gc.disable()  # until everything is loaded, see _Began: what imports make stays
+    gc.disable()  # until everything is loaded, see _HeartbeatBegin: what imports make stays
     pipe.send(_slowness())
     while True:
         try:
             folder, sys.path[:] = pipe.recv()
             os.chdir(folder)
-            name, task, resume, begun, blamed, limits = pipe.recv()
+            name, task, resume, pages_begun, blamed, limits = pipe.recv()
         except EOFError:
             return
         try:
             limit_memory(limits.memory)
             start = time.process_time()
             gc.disable()
-            began = _Began(begun, blamed, heartbeat)
-            if not _run(_load(name), task, resume, began, pipe, limits):
+            begin = _HeartbeatBegin(pages_begun, blamed, heartbeat)
+            if not _run(_load(name), task, resume, begin, pipe, limits):
                 pipe.send(("full", None))
                 return
             pipe.send(("done", time.process_time() - start))
@@ -60,32 +60,32 @@ def main() -> None:
             _send_error(pipe, error)
 
 
-class _Began:
+class _HeartbeatBegin:
     """Begin, as told to the parent through the heartbeat."""
 
-    def __init__(self, begun: int, blamed: BlameTable, heartbeat: mmap.mmap) -> None:
-        self.begun, self._readings, self._blamed, self._heartbeat = begun, 0, blamed, heartbeat
+    def __init__(self, pages_begun: int, blamed: BlameTable, heartbeat: mmap.mmap) -> None:
+        self.pages_begun, self._readings, self._blamed, self._heartbeat = pages_begun, 0, blamed, heartbeat
         self._modules = len(sys.modules)
 
     def __call__(self) -> Blame | None:
         """See Begin."""
-        self.begun, self._readings = self.begun + 1, 0
+        self.pages_begun, self._readings = self.pages_begun + 1, 0
         self._beat(inside=True)
-        return self._blamed.get(self.begun) if self._blamed else None
+        return self._blamed.get(self.pages_begun) if self._blamed else None
 
     def reading(self) -> Blame | None:
         """See Begin."""
         self._readings += 1
         self._beat(inside=False)
-        return self._blamed.get((self.begun, self._readings)) if self._blamed else None
+        return self._blamed.get((self.pages_begun, self._readings)) if self._blamed else None
 
     def reader_failed(self) -> bool:
         """See Begin."""
         return any(isinstance(place, tuple) for place in self._blamed)
 
-    def rest(self) -> None:
+    def clear(self) -> None:
         """Neither a page nor a reading is under way."""
-        HEARTBEAT.pack_into(self._heartbeat, 0, self.begun, self._readings, 0.0, 0.0, False)
+        HEARTBEAT.pack_into(self._heartbeat, 0, self.pages_begun, self._readings, 0.0, 0.0, False)
 
     def _beat(self, *, inside: bool) -> None:
         if not gc.isenabled():  # the first page or reading: its models are loaded
@@ -93,22 +93,27 @@ class _Began:
                 gc.freeze()  # no collection goes through modules and models again
             gc.enable()
         now = time.process_time(), time.monotonic()
-        HEARTBEAT.pack_into(self._heartbeat, 0, self.begun, self._readings, *now, inside)
+        HEARTBEAT.pack_into(self._heartbeat, 0, self.pages_begun, self._readings, *now, inside)
 
 
-def _run(function: PageFunction, task: Any, resume: Any, began: _Began, pipe: Connection, limits: PageLimits) -> bool:
+def _run(
+    function: PageFunction, task: Any, resume: Any, begin: _HeartbeatBegin, pipe: Connection, limits: PageLimits
+) -> bool:
     """Do the task's pages; False if this process has grown too far to go on behind the outcomes it sent."""
     batch: list[tuple[int, Any, Any]] = []
-    sent, start, first = time.monotonic(), began.begun, None
-    for resume_at, outcome in function(task, resume, began):
-        began.rest()
-        batch.append((began.begun, resume_at, outcome))
+    sent, start, first = time.monotonic(), begin.pages_begun, None
+    for resume_at, outcome in function(task, resume, begin):
+        begin.clear()
+        batch.append((begin.pages_begun, resume_at, outcome))
         if len(batch) < BATCH and time.monotonic() - sent <= BATCH_SECONDS:
             continue
         pipe.send(("outcomes", batch))
         batch, sent = [], time.monotonic()
         first = first or _resident_bytes()
-        if _resident_bytes() - first > limits.recycle_growth or 0 < (limits.recycle_pages or 0) <= began.begun - start:
+        if (
+            _resident_bytes() - first > limits.recycle_growth
+            or 0 < (limits.recycle_pages or 0) <= begin.pages_begun - start
+        ):
             return False
     if batch:
         pipe.send(("outcomes", batch))
@@ -122,8 +127,8 @@ def _resident_bytes() -> int:
 
 def _load(name: str) -> PageFunction:
     module, _, function = name.partition(":")
-    found: PageFunction = getattr(importlib.import_module(module), function)
-    return found
+    loaded: PageFunction = getattr(importlib.import_module(module), function)
+    return loaded
 
 
 def _send_error(pipe: Connection, error: BaseException) -> None:

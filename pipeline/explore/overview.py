@@ -25,7 +25,7 @@ def flow(record: RunRecord, quarantined: dict[str, int]) -> list[FlowStep]:
     """The steps of a finished run, from its totals."""
     steps, left = [], record.totals.read
     for step in STEPS:
-        if not step.taken(record.config):
+        if not step.enabled(record.config):
             continue
         name = step.name
         dropped = sum(count for key, count in record.totals.dropped.items() if key.startswith(f"{name}."))
@@ -51,7 +51,7 @@ def committed(folder: Folder, record: RunRecord) -> Sequence[tuple[str, int, int
     """(step, parts of its documents, parts of what it dropped) that are there, for a run that is not done."""
     rows = []
     for step in STEPS:
-        if step.taken(record.config):
+        if step.enabled(record.config):
             dropped = sum(name.startswith(f"{step.name}-") for name in folder.parts("dropped"))
             rows.append((step.name, len(folder.parts(step.folder)), dropped))
     return rows

@@ -58,7 +58,7 @@ class Texts:
         survivors: parts of the documents that dedup left.
         before: parts that hold the texts of the others, where any do.
         config: says what is compared.
-        earlier_run: the folder of an earlier run by the name that a pair has for it, where it is not gone.
+        previous_run: the folder of a previous run by the name that a pair has for it, where it is not gone.
     """
 
     def __init__(
@@ -66,9 +66,9 @@ class Texts:
         survivors: Sequence[Path],
         before: Sequence[Path],
         config: DedupConfig,
-        earlier_run: Callable[[str], Path | None],
+        previous_run: Callable[[str], Path | None],
     ) -> None:
-        self._survivors, self._before, self._config, self._earlier_run = survivors, before, config, earlier_run
+        self._survivors, self._before, self._config, self._previous_run = survivors, before, config, previous_run
         self._removed: dict[Where, str] = {}
         self._kept: dict[tuple[str | None, str], str] = {}
 
@@ -78,7 +78,7 @@ class Texts:
         for pair in pairs:
             names.setdefault(pair.run, set()).add(pair.kept)
         for run, ids in names.items():
-            folder = self._earlier_run(run) if run else None
+            folder = self._previous_run(run) if run else None
             parts = self._survivors if run is None else survivors(folder) if folder else ()
             for path in parts if ids else ():
                 for row in _read_texts(path, ids):
@@ -123,14 +123,14 @@ def _read_texts(path: Path, ids: set[str]) -> list[dict[str, Any]]:
     return rows
 
 
-def exact_jaccard(one: str, other: str, config: DedupConfig) -> float:
+def exact_jaccard(left: str, right: str, config: DedupConfig) -> float:
     """Jaccard similarity of two texts' sets of shingles, as the config makes them; 1.0 where they normalize alike.
 
     Texts too short for any shingle are 0.0 alike, unless they are the same.
     """
-    found = shingled([one, other], config)
-    if (found.digests[0] == found.digests[1]).all():
+    texts = shingled([left, right], config)
+    if (texts.digests[0] == texts.digests[1]).all():
         return 1.0
-    low, middle, high = found.offsets.tolist()
-    left, right = set(found.shingles[low:middle].tolist()), set(found.shingles[middle:high].tolist())
-    return len(left & right) / max(1, len(left | right))
+    low, middle, high = texts.offsets.tolist()
+    lefts, rights = set(texts.shingles[low:middle].tolist()), set(texts.shingles[middle:high].tolist())
+    return len(lefts & rights) / max(1, len(lefts | rights))

@@ -65,7 +65,7 @@ class Precision:
     """Near-duplicates of the run."""
     sampled: int
     compared: int
-    """Of the sample; the others' texts are gone or too long, or the kept one is in an earlier run."""
+    """Of the sample; the others' texts are gone or too long, or the kept one is in a previous run."""
     at_least: tuple[tuple[float, float], ...]
     """(Jaccard similarity, share of the compared pairs that reach it)."""
     histogram: tuple[tuple[str, int], ...]
@@ -132,7 +132,7 @@ def find_clusters(
     sizes, biggest = _biggest(tables, top)
     found = _members(tables, [page.id for _, page in biggest], members, pairs, seed)
     before = tables.before or (*tables.dropped, *tables.survivors)
-    texts = Texts(tables.survivors, before, config, record.earlier_run)
+    texts = Texts(tables.survivors, before, config, record.previous_run)
     wanted = [pair for sample in found.samples.values() for pair in sample]
     texts.load([*(page.where for _, page in biggest)], [*wanted, *found.pairs])
     described = [

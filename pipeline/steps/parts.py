@@ -26,7 +26,7 @@ from pipeline.stages.support.user_stages import changed_code
 from pipeline.steps import columns
 from pipeline.steps.context import StageWork
 from pipeline.steps.failures import Failure, as_note, counted, refuse_broken, stage_trace
-from pipeline.steps.stage_checks import HeldStage
+from pipeline.steps.stage_checks import CheckedStage
 from pipeline.steps.tables import (
     DROPPED_SCHEMA,
     QUARANTINE_SCHEMA,
@@ -102,7 +102,7 @@ class Chain:
 
     def __init__(self, step: str, stages: Sequence[Stage], *, dropped_text: bool = False) -> None:
         self.step = step
-        self._stages = [HeldStage(step, name, stage) for name, stage in zip(labels(stages), stages, strict=True)]
+        self._stages = [CheckedStage(step, name, stage) for name, stage in zip(labels(stages), stages, strict=True)]
         self._dropped_text = dropped_text
         self._failed: set[str] = set()
         # Models, lists and compiled loops are loaded here: the first page must not pay for them with its limits.
@@ -168,7 +168,7 @@ class Chain:
         if isinstance(error, TokenmillError):
             raise error
         scarce = isinstance(error, MemoryError)
-        cause = "memory" if scarce else f"error: {type(error).__name__}: {_said(error)}"
+        cause = "memory" if scarce else f"error: {type(error).__name__}: {_message(error)}"
         row = quarantine_row(where, self.step, stage, cause[:_CAUSE_CHARACTERS], sum(seconds.values()))
         counts = counted({*seconds, stage}, None if scarce else stage)
         trace = None if scarce or stage in self._failed else stage_trace(error)
@@ -194,7 +194,7 @@ def open_chain(step: str, work: StageWork) -> Chain:
     return Chain(step, work.stages, dropped_text=work.dropped_text)
 
 
-def _said(error: BaseException) -> str:
+def _message(error: BaseException) -> str:
     """What an exception says of itself, if it can."""
     try:
         return str(error)
@@ -231,7 +231,7 @@ class PartWriter:
     """Collects the outcomes of one part and publishes them."""
 
     def __init__(self, work: StageWork, files: PartFiles) -> None:
-        self._out, self._files, self._most = work.out, files, work.max_quarantined
+        self._out, self._files, self._max_quarantined = work.out, files, work.max_quarantined
         self._failures: dict[str, Failure] = {}
         self._kept: list[DocumentRow] = []
         self._dropped: list[DroppedRow] = []
@@ -250,7 +250,7 @@ class PartWriter:
         with contextlib.closing(outcomes):  # their page process is not left at work
             for outcome in outcomes:
                 self._add(outcome)
-                refuse_broken(self._files.step, self._counts, self._failures, self._most)
+                refuse_broken(self._files.step, self._counts, self._failures, self._max_quarantined)
 
     @property
     def kept(self) -> Sequence[DocumentRow]:
@@ -333,9 +333,9 @@ def matches_folder(step: str) -> str:
 
 def match_rows(outcome: Outcome) -> list[MatchRow]:
     """Rows of `matches`: one for each benchmark item that the document shares words with."""
-    row, gone = outcome.row, outcome.dropped
+    row, dropped = outcome.row, outcome.dropped
     assert row is not None
-    reason = f"{gone['step']}.{gone['stage']}.{gone['reason']}" if gone else None
+    reason = f"{dropped['step']}.{dropped['stage']}.{dropped['reason']}" if dropped else None
     where = place_of(row)
     return [{**where, **overlap._asdict(), "outcome": outcome.kind, "reason": reason} for overlap in outcome.overlaps]
 

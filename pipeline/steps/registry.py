@@ -1,7 +1,7 @@
 """The steps of a build, each said once. Whatever goes over the steps of a run reads this table.
 
 An optional step is a module here with a function `run`, a config class of its own, and a line in OPTIONAL. The section
-of a config, the reuse of earlier runs, `verify`, `trace`, the report and the explorer follow from that line.
+of a config, the reuse of previous runs, `verify`, `trace`, the report and the explorer follow from that line.
 """
 
 import importlib
@@ -42,15 +42,15 @@ class Step:
         """Whether a run may do without it."""
         return bool(self.module)
 
-    def taken(self, config: Mapping[str, object]) -> bool:
+    def enabled(self, config: Mapping[str, object]) -> bool:
         """Whether a run with this resolved config does anything in the step."""
         return config.get(self.name) is not None
 
     def settings_class(self) -> type:
         """The class of an optional step's section."""
         module, _, name = self.settings.rpartition(".")
-        found: type = getattr(importlib.import_module(module), name)
-        return found
+        settings: type = getattr(importlib.import_module(module), name)
+        return settings
 
     def run(self, context: "Context", parts: "Sequence[Part]", section: object, signals: "pa.DataType") -> "Commits":
         """Run an optional step over the parts that the step before it committed.
@@ -61,8 +61,8 @@ class Step:
             section: an instance of `settings_class()`.
             signals: type of those of the documents it writes, its own included.
         """
-        done: Commits = importlib.import_module(self.module).run(context, parts, section, signals)
-        return done
+        commits: Commits = importlib.import_module(self.module).run(context, parts, section, signals)
+        return commits
 
 
 def _optional(name: str, module: str, settings: str, *, stage: str, signals: tuple[str, ...]) -> Step:
@@ -90,17 +90,17 @@ STEPS = (EXTRACT, FILTER, DEDUP, *OPTIONAL, TOKENIZE)
 
 def step(name: str) -> Step:
     """The step called `name`; raises KeyError where there is none."""
-    return {found.name: found for found in STEPS}[name]
+    return {entry.name: entry for entry in STEPS}[name]
 
 
 def steps_before(name: str) -> tuple[Step, ...]:
     """The steps whose documents a step may have read, the likeliest first: the optional ones can be left out."""
-    names = [found.name for found in STEPS]
-    earlier = STEPS[: names.index(name)] if name in names else ()
-    last = max((number for number, found in enumerate(earlier) if not found.optional), default=0)
-    return tuple(reversed(earlier[last:]))
+    names = [entry.name for entry in STEPS]
+    before = STEPS[: names.index(name)] if name in names else ()
+    last = max((number for number, entry in enumerate(before) if not entry.optional), default=0)
+    return tuple(reversed(before[last:]))
 
 
 def owner_of(ledger: str) -> Step:
     """The step that a ledger belongs to: `dedup-edges` is one of `dedup`; those after the last step are its own."""
-    return next((found for found in STEPS if ledger.partition("-")[0] == found.name), TOKENIZE)
+    return next((entry for entry in STEPS if ledger.partition("-")[0] == entry.name), TOKENIZE)

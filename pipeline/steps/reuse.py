@@ -1,4 +1,4 @@
-"""`tokenmill build --reuse OLD`: steps that an earlier run has done already are taken over, not computed again.
+"""`tokenmill build --reuse OLD`: steps that a previous run has done already are taken over, not computed again.
 
 A step's files depend on the inputs, the versions of the libraries, the step's own config section and those of the steps
 before it. Where all of these are equal the committed files of OLD are the bytes this run would write: they are linked
@@ -18,7 +18,13 @@ from pipeline.engine.ledger import Commit, FileEntry, Ledger
 from pipeline.stages.support.user_stages import own_names
 from pipeline.steps.extract import exact_copies
 from pipeline.steps.registry import EXTRACT, FILTER, STEPS, Step
-from pipeline.steps.run_differences import earlier_runs, input_changes, named_files, source_changes, without_input
+from pipeline.steps.run_differences import (
+    input_changes,
+    named_files,
+    named_previous_runs,
+    source_changes,
+    without_input,
+)
 from pipeline.storage.files import link_or_copy
 
 REUSABLE = STEPS[:-1]
@@ -32,7 +38,7 @@ Keys = Mapping[str, str]
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """What of an earlier run can be taken over."""
+    """What of a previous run can be taken over."""
 
     source: Path
     """Its run folder."""
@@ -102,7 +108,7 @@ def _plan_steps(source: Path, old: RunRecord, record: RunRecord) -> Plan:
     stopped: list[str] = []
     for step in REUSABLE:
         stopped = _changes(step, old, record)
-        if not stopped and step.optional and not step.taken(record.config):
+        if not stopped and step.optional and not step.enabled(record.config):
             continue
         stopped = stopped or _missing(source, _ledgers(source, step.name), step.name)
         if stopped:
@@ -159,7 +165,7 @@ def _changes(step: Step, old: RunRecord, new: RunRecord) -> list[str]:
     before, after = ({name: without_input(run.config)[name] for name in step.sections} for run in (old, new))
     changes = differences(before, after)
     named = {str(path) for tree in (before, after) for path in named_files({**tree, "input": None})}
-    named |= {name for tree in (before, after) for name in earlier_runs(tree)}
+    named |= {name for tree in (before, after) for name in named_previous_runs(tree)}
     old_files, new_files = ({name: sha for name, sha in run.files.items() if name in named} for run in (old, new))
     changes += [f"file {line}" for line in differences(old_files, new_files)]
     changes += source_changes(old, new, {*own_names(before), *own_names(after)})

@@ -16,7 +16,7 @@ def without_input(tree: Mapping[str, Any]) -> dict[str, Any]:
     return {**tree, "input": rest}
 
 
-def earlier_runs(tree: Mapping[str, Any]) -> tuple[str, ...]:
+def named_previous_runs(tree: Mapping[str, Any]) -> tuple[str, ...]:
     """The run folders that a resolved config names (`dedup.previous_runs`); what identifies one is its fingerprint."""
     return tuple((tree.get("dedup") or {}).get("previous_runs", ()))
 

@@ -44,8 +44,8 @@ _COPY = "give back a changed copy: doc.but(text=...), doc.with_signals(name, {..
 _ANSWER = "a stage gives a Document, whose text is a str, or a Drop"
 
 
-class HeldStage:
-    """A stage of a step, held to what it promises; `name` is what reports call it there."""
+class CheckedStage:
+    """A stage of a step whose answers are checked; `name` is what reports call it there."""
 
     def __init__(self, step: str, name: str, stage: Stage) -> None:
         self.name = name
@@ -67,14 +67,14 @@ class HeldStage:
             StageError: the stage breaks a promise.
             whatever the stage raised.
         """
-        before = _Before(doc) if self._to_check else None
+        before = _Snapshot(doc) if self._to_check else None
         try:
             answer = self._answer(doc, measure_only=measure_only)
         except Exception as error:
             self._refuse_assignment(error, doc)
             raise
         if self._foreign and not isinstance(answer, Drop) and answer[0] is not doc:
-            self._refuse_other_place(answer[0], doc)
+            self._refuse_moved(answer[0], doc)
         if before:
             self._to_check -= 1
             self._refuse_changes(before, doc)
@@ -124,14 +124,14 @@ class HeldStage:
             problem = f"changes a document in place: it assigns to doc.{given.get('name')}, and documents are frozen"
             raise self._broken(problem, doc, _COPY) from error
 
-    def _refuse_other_place(self, answer: Document, doc: Document) -> None:
+    def _refuse_moved(self, answer: Document, doc: Document) -> None:
         """Where a page came from is how it is found again: `trace`, `verify` and `remove` go by it."""
         for field in _PLACE:
             if getattr(answer, field) != getattr(doc, field):
                 found = f"{reprlib.repr(getattr(answer, field))} instead of {reprlib.repr(getattr(doc, field))}"
                 raise self._broken(f"gave a Document whose {field} is {found}; it must stay what it is", doc)
 
-    def _refuse_changes(self, before: "_Before", doc: Document) -> None:
+    def _refuse_changes(self, before: "_Snapshot", doc: Document) -> None:
         changed = before.changed(doc)
         if changed:
             raise self._broken(f"changes a document in place: doc.{changed} is another than before", doc, _COPY)
@@ -155,7 +155,7 @@ class HeldStage:
         return stage_error(f"{self._step}: stage {self.name} {problem}", f"on {doc.url}", hint)
 
 
-class _Before:
+class _Snapshot:
     """A document as it was before a stage."""
 
     def __init__(self, doc: Document) -> None:

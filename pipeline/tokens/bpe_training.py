@@ -42,7 +42,7 @@ def train_tokenizer(
 
     if vocabulary_size < 257:
         raise ValueError(f"vocabulary_size: must be at least 257 (256 bytes and end-of-text), got {vocabulary_size}")
-    seen = _Seen(texts)
+    counted = _CountedTexts(texts)
     engine = tokenizers.Tokenizer(models.BPE())
     engine.pre_tokenizer = _pre_tokenizer(split)
     engine.decoder = decoders.ByteLevel()
@@ -53,13 +53,13 @@ def train_tokenizer(
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    engine.train_from_iterator(seen, trainer=trainer)
-    if not seen.count:
+    engine.train_from_iterator(counted, trainer=trainer)
+    if not counted.count:
         raise InputError(str(path), "no text to train a tokenizer on")
     _write(engine, Path(path))
 
 
-class _Seen:
+class _CountedTexts:
     """Iterates once over the texts that hold something and remembers how many there were."""
 
     def __init__(self, texts: Iterable[str]) -> None:

@@ -22,7 +22,7 @@ from pipeline.sources import read_at
 from pipeline.sources.reopen import UnreachableInput, place_of
 from pipeline.stages import labels
 from pipeline.steps.registry import EXTRACT, TOKENIZE
-from pipeline.steps.stage_checks import HeldStage
+from pipeline.steps.stage_checks import CheckedStage
 
 EXCERPT = 500
 """Characters of the text that are shown."""
@@ -30,7 +30,7 @@ _COLUMNS = ["warc_path", "warc_offset", "url", "stage", "cause", "seconds", "id"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Limits:
+class LimitOverrides:
     """What a page may use this time; None: as in the run."""
 
     seconds: float | None = None
@@ -38,7 +38,7 @@ class Limits:
     memory: int | None = None
     """Bytes."""
 
-    def of(self, limits: PageLimits) -> PageLimits:
+    def apply_to(self, limits: PageLimits) -> PageLimits:
         """The limits of the run, changed."""
         changes: dict[str, Any] = {}
         if self.seconds is not None:
@@ -52,7 +52,7 @@ class Limits:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Before:
+class QuarantinedPage:
     """A row of OUT/quarantine."""
 
     warc_path: str
@@ -66,7 +66,7 @@ class Before:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Now:
+class ReplayOutcome:
     """What became of a page this time."""
 
     outcome: Literal["passed", "dropped", "quarantined", "unreachable"]
@@ -87,23 +87,28 @@ class Now:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Replayed:
+class ReplayedPage:
     """One page, then and now."""
 
-    before: Before
-    now: Now
+    before: QuarantinedPage
+    now: ReplayOutcome
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Task:
     config: PipelineConfig
-    page: Before
+    page: QuarantinedPage
     input: InputFile
 
 
 def replay(
-    out: Path, *, step: str | None = None, ids: Sequence[str] = (), limit: int | None = None, limits: Limits = Limits()
-) -> Iterator[Replayed]:
+    out: Path,
+    *,
+    step: str | None = None,
+    ids: Sequence[str] = (),
+    limit: int | None = None,
+    limits: LimitOverrides = LimitOverrides(),
+) -> Iterator[ReplayedPage]:
     """Try the quarantined pages of a run again, in the order of their inputs.
 
     Args:
@@ -117,67 +122,69 @@ def replay(
         InputError: `out` is no run folder, or an id is not in its quarantine.
     """
     record = RunRecord.read(out)
-    config = _config_of(record)
-    rows, inputs = _chosen(out, step, ids), {item.path: item for item in record.inputs}
+    config = _read_run_config(record)
+    rows, inputs = _select_pages(out, step, ids), {item.path: item for item in record.inputs}
     for row in rows[:limit]:
         end_idle()  # what other pages have left behind must not help or harm this one
         task = _Task(config, row, inputs.get(row.warc_path, InputFile(path=row.warc_path)))
-        [now] = guarded(attempt, task, limits.of(config.run.page_limits))
-        yield Replayed(before=row, now=now)
+        [outcome] = guarded(attempt, task, limits.apply_to(config.run.page_limits))
+        yield ReplayedPage(before=row, now=outcome)
     end_idle()
 
 
-def quarantined(out: Path) -> list[Before]:
+def quarantined(out: Path) -> list[QuarantinedPage]:
     """The rows of OUT/quarantine, by input and offset."""
     paths = sorted((out / "quarantine").glob("part-*.parquet"))
     rows = [row for path in paths for row in read_table(path, columns=_COLUMNS).to_pylist()]
-    found = [Before(**{**row, "stage": row["stage"] or ""}) for row in rows]
-    return sorted(found, key=lambda row: (row.warc_path, row.warc_offset, row.id))
+    pages = [QuarantinedPage(**{**row, "stage": row["stage"] or ""}) for row in rows]
+    return sorted(pages, key=lambda row: (row.warc_path, row.warc_offset, row.id))
 
 
-def attempt(task: _Task, _: int | None, begin: Begin) -> Iterator[tuple[int, Now]]:
+def attempt(task: _Task, _: int | None, begin: Begin) -> Iterator[tuple[int, ReplayOutcome]]:
     """The PageFunction of a replay: one page."""
     stages = _stages(task.config, task.page.step)
     for _name, stage in stages:
         prepare(stage)
     if blame := begin():
-        yield 1, Now(outcome="quarantined", cause=blame.cause, seconds=blame.seconds)
+        yield 1, ReplayOutcome(outcome="quarantined", cause=blame.cause, seconds=blame.seconds)
         return
     _reset_peak()
-    before, start = _memory("VmRSS"), time.process_time()
-    now = _run(task, stages)
+    baseline, start = _memory("VmRSS"), time.process_time()
+    outcome = _run(task, stages)
     seconds = round(time.process_time() - start, 3)
-    yield 1, dataclasses.replace(now, seconds=seconds, peak_memory=max(0, _memory("VmHWM") - before))
+    yield 1, dataclasses.replace(outcome, seconds=seconds, peak_memory=max(0, _memory("VmHWM") - baseline))
 
 
-def _run(task: _Task, stages: Sequence[tuple[str, Stage]]) -> Now:
-    page, given = task.page, task.config.input
+def _run(task: _Task, stages: Sequence[tuple[str, Stage]]) -> ReplayOutcome:
+    page, source = task.page, task.config.input
     name = "read"
     try:
-        record = read_at(page.warc_path, page.warc_offset, id=page.id, format=given.format, dump=given.dump,
-                         columns=given.columns, settings=task.config.run.remote,
+        record = read_at(page.warc_path, page.warc_offset, id=page.id, format=source.format, dump=source.dump,
+                         columns=source.columns, settings=task.config.run.remote,
                          place=place_of(task.input, task.config.run.remote))  # fmt: skip
         if record.fault:
-            return Now(outcome="quarantined", stage=name, cause=record.fault)
+            return ReplayOutcome(outcome="quarantined", stage=name, cause=record.fault)
         name = "screen"
-        found = task.config.screen(record)
+        answer = task.config.screen(record)
         for label, stage in stages:
-            if isinstance(found, Drop):
+            if isinstance(answer, Drop):
                 break
             name = label
-            result = HeldStage(task.page.step, label, stage).run(found)
-            found = result if isinstance(result, Drop) else result[1] or result[0]
+            result = CheckedStage(task.page.step, label, stage).run(answer)
+            answer = result if isinstance(result, Drop) else result[1] or result[0]
     except UnreachableInput as error:
-        return Now(outcome="unreachable", cause=f"{error.place} {error.problem}")
+        return ReplayOutcome(outcome="unreachable", cause=f"{error.place} {error.problem}")
     except TokenmillError:
         raise
     except Exception as error:  # noqa: BLE001 - what the run met, too
         cause = "memory" if isinstance(error, MemoryError) else f"error: {type(error).__name__}: {error}"
-        return Now(outcome="quarantined", stage=name, cause=cause, trace=traceback.format_exc())
-    if isinstance(found, Drop):
-        detail = f" ({found.detail})" if found.detail else ""
-        return Now(outcome="dropped", stage=name, cause=f"{found.reason}: {found.value}, limit {found.limit}{detail}")
-    return Now(outcome="passed", characters=len(found.text), excerpt=found.text[:EXCERPT])
+        return ReplayOutcome(outcome="quarantined", stage=name, cause=cause, trace=traceback.format_exc())
+    if isinstance(answer, Drop):
+        detail = f" ({answer.detail})" if answer.detail else ""
+        return ReplayOutcome(
+            outcome="dropped", stage=name, cause=f"{answer.reason}: {answer.value}, limit {answer.limit}{detail}"
+        )
+    return ReplayOutcome(outcome="passed", characters=len(answer.text), excerpt=answer.text[:EXCERPT])
 
 
 def _stages(config: PipelineConfig, step: str) -> list[tuple[str, Stage]]:
@@ -190,7 +197,7 @@ def _stages(config: PipelineConfig, step: str) -> list[tuple[str, Stage]]:
     return [named for stages in sections for named in zip(labels(stages), stages, strict=True)]
 
 
-def _config_of(record: RunRecord) -> PipelineConfig:
+def _read_run_config(record: RunRecord) -> PipelineConfig:
     """The config of a run; storage options are not written down, so keys come from the environment."""
     tree = record.located()
     run = dict(tree["run"])
@@ -199,7 +206,7 @@ def _config_of(record: RunRecord) -> PipelineConfig:
     return read_config({**tree, "run": {**run, "remote": remote}}, "run.json")
 
 
-def _chosen(out: Path, step: str | None, ids: Sequence[str]) -> list[Before]:
+def _select_pages(out: Path, step: str | None, ids: Sequence[str]) -> list[QuarantinedPage]:
     rows = quarantined(out)
     if step is not None:
         known = sorted({name for row in rows for name in (row.step, row.stage) if name})

@@ -73,7 +73,7 @@ def verify(out: Path, *, sample: int = SAMPLE) -> Iterator[Check]:
         "shards hold the documents": _shard_documents,
         "pointers lead to their records": _pointers,
         "benchmark items are as the documents say": _contamination,
-        "earlier runs have what was dropped for them": _earlier,
+        "earlier runs have what was dropped for them": _previous_runs,
         "text taken out is counted": _taken_out,
     }
     for name, promise in promises.items():
@@ -346,12 +346,12 @@ def _sum_of_signal(out: Path, stage: str, name: str) -> int:
     return total
 
 
-def _earlier(out: Path, record: RunRecord, _: int) -> tuple[str, list[str]]:
+def _previous_runs(out: Path, record: RunRecord, _: int) -> tuple[str, list[str]]:
     """The documents of previous runs that `dropped` names, looked up where those runs still are."""
     rows = [row for row in _read(out / "dropped", ["detail", "match_run", "match_url"]).to_pylist() if row["match_run"]]
     problems, gone = [], []
     for run in sorted({row["match_run"] for row in rows}):
-        place = record.earlier_run(run)
+        place = record.previous_run(run)
         if place is None:
             gone.append(run)
             continue

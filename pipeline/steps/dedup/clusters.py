@@ -27,7 +27,7 @@ from pipeline.engine.ledger import Commit
 from pipeline.steps.committing import commit_file, committed_files, edge_files
 from pipeline.steps.context import Commits, Context, Part
 from pipeline.steps.dedup.components import ClusterSlice, find_components
-from pipeline.steps.dedup.matches import EarlierGroup
+from pipeline.steps.dedup.matches import PreviousRunGroup
 from pipeline.steps.dedup.verification import verify_candidates
 from pipeline.steps.registry import DEDUP
 
@@ -51,7 +51,7 @@ class Clustered:
     @property
     def members(self) -> int:
         """Documents that have a duplicate."""
-        return sum(one.stop - one.start for one in self.clusters)
+        return sum(clusters.stop - clusters.start for clusters in self.clusters)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,15 +79,19 @@ class EdgeTask:
 
 
 def cluster(
-    context: Context, groups: Sequence[Group], config: DedupConfig, memory: int, earlier: Sequence[EarlierGroup] = ()
+    context: Context,
+    groups: Sequence[Group],
+    config: DedupConfig,
+    memory: int,
+    previous: Sequence[PreviousRunGroup] = (),
 ) -> Clustered:
-    """Sign the documents and find their clusters; groups of earlier runs, signed already, come after the others."""
+    """Sign the documents and find their clusters; groups of previous runs, signed already, come after the others."""
     out = context.out
     tasks = [SignTask(key=f"{number:06d}", out=out, parts=group, config=config) for number, group in enumerate(groups)]
     signed = context.run(SIGNATURES, sign, tasks)
-    signatures = (*committed_files(out, signed), *(one.signature for one in earlier))
-    groups = [*groups, *(one.parts for one in earlier)]
-    rows = {name: _rows(name, signed, earlier) for name in ("digest", "band")}
+    signatures = (*committed_files(out, signed), *(group.signature for group in previous))
+    groups = [*groups, *(group.parts for group in previous)]
+    rows = {name: _rows(name, signed, previous) for name in ("digest", "band")}
     edge_tasks = _edge_tasks(out, config, rows, signatures, memory)
     edges = edge_files(out, context.run(EDGES, find_edges, edge_tasks))
     sets: tuple[SetFiles, ...] = ()
@@ -100,10 +104,10 @@ def cluster(
     return Clustered(signatures=signatures, clusters=clusters, sets=sets)
 
 
-def _rows(name: str, signed: Commits, earlier: Sequence[EarlierGroup]) -> int:
+def _rows(name: str, signed: Commits, previous: Sequence[PreviousRunGroup]) -> int:
     """Hashes of one kind in all signature files."""
-    here = sum(commit.counts[f"{name}_rows"] for commit in signed.values())
-    return here + sum(ArrayFile(one.signature).rows(f"{name}.key") for one in earlier)
+    rows = sum(commit.counts[f"{name}_rows"] for commit in signed.values())
+    return rows + sum(ArrayFile(group.signature).rows(f"{name}.key") for group in previous)
 
 
 def _edge_tasks(

@@ -1,7 +1,7 @@
 """Step 3, after the verdicts, where a run is compared with earlier ones: what exactly each of their documents matched.
 
-verdicts + documents -> matches        one task per group: who goes for an earlier run's document, and its shingles
-matches + OLD/documents -> matched     one task per group of an earlier run: the shingles and addresses of those
+verdicts + documents -> matches        one task per group: who goes for a previous run's document, and its shingles
+matches + OLD/documents -> matched     one task per group of a previous run: the shingles and addresses of those
 matches + matched -> overlaps          one task per group: the exact Jaccard similarity of every such pair
 
 Texts are read part by part, in order, on either side; what is read in any order are the shingles on disk.
@@ -35,14 +35,14 @@ READ_ROWS = 256
 OVERLAP_SCHEMA = pa.schema(
     [("row", pa.uint32()), ("jaccard", pa.float64()), ("url", pa.string()), ("run", pa.string())]
 )
-"""One row for every document of a group that goes for one of an earlier run, ascending."""
+"""One row for every document of a group that goes for one of a previous run, ascending."""
 _LOW = np.uint64(0xFFFFFFFF)
 Rows = npt.NDArray[np.int64]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class EarlierGroup:
-    """Documents of an earlier run, and their signatures."""
+class PreviousRunGroup:
+    """Documents of a previous run, and their signatures."""
 
     run: str
     """The run folder, as given."""
@@ -68,12 +68,12 @@ class MatchTask:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class MatchedTask:
-    """One group of an earlier run."""
+    """One group of a previous run."""
 
     key: str
     out: Path
     number: int
-    """Among those of all earlier runs."""
+    """Among those of all previous runs."""
     parts: tuple[Part, ...]
     matches: tuple[Path, ...]
     config: DedupConfig
@@ -90,17 +90,17 @@ class OverlapTask:
     groups: int
     matches: Path
     sets: tuple[SetFiles, ...]
-    """Of each group, then of each of earlier runs."""
+    """Of each group, then of each of previous runs."""
     addresses: tuple[Path, ...]
-    """Of each group of earlier runs."""
+    """Of each group of previous runs."""
     runs: tuple[str, ...]
     """Its run folder."""
     memory: int
 
 
 def find_overlaps(
-    context: Context, groups: Sequence[tuple[Part, ...]], earlier: Sequence[EarlierGroup], verdicts: tuple[Path, ...],
-    config: DedupConfig, memory: int,
+    context: Context, groups: Sequence[tuple[Part, ...]], previous: Sequence[PreviousRunGroup],
+    verdicts: tuple[Path, ...], config: DedupConfig, memory: int,
 ) -> tuple[Path, ...]:  # fmt: skip
     """Files of OVERLAP_SCHEMA, one for each group."""
     out = context.out
@@ -108,25 +108,26 @@ def find_overlaps(
         MatchTask(key=f"{number:06d}", out=out, group=number, parts=parts, verdicts=verdicts, config=config)
         for number, parts in enumerate(groups)
     ]
-    found = context.run(MATCHES, find_matches, match_tasks)
-    matches = _files(out, found, 2)
+    match_commits = context.run(MATCHES, find_matches, match_tasks)
+    matches = _files(out, match_commits, 2)
     matched_tasks = [
-        MatchedTask(key=f"{number:06d}", out=out, number=number, parts=one.parts, matches=matches, config=config,
+        MatchedTask(key=f"{number:06d}", out=out, number=number, parts=group.parts, matches=matches, config=config,
                     memory=memory)
-        for number, one in enumerate(earlier)
+        for number, group in enumerate(previous)
     ]  # fmt: skip
-    known = context.run(MATCHED, find_matched, matched_tasks)
+    matched_commits = context.run(MATCHED, find_matched, matched_tasks)
     overlap_tasks = [
         OverlapTask(key=f"{number:06d}", out=out, group=number, groups=len(groups), matches=matches[number],
-                    sets=(*_sets(out, found), *_sets(out, known)), addresses=_files(out, known, 2),
-                    runs=tuple(one.run for one in earlier), memory=memory)
+                    sets=(*_sets(out, match_commits), *_sets(out, matched_commits)),
+                    addresses=_files(out, matched_commits, 2), runs=tuple(group.run for group in previous),
+                    memory=memory)
         for number in range(len(groups))
     ]  # fmt: skip
     return _files(out, context.run(OVERLAPS, measure_overlaps, overlap_tasks), 0)
 
 
 def find_matches(task: MatchTask) -> Commit:
-    """Write which documents of a group go for one of an earlier run, and the shingles of those."""
+    """Write which documents of a group go for one of a previous run, and the shingles of those."""
     start = time.process_time()
     verdicts = read_verdicts(task.verdicts, task.group)
     verdicts = verdicts.filter(verdicts["old"].is_valid())
@@ -142,7 +143,7 @@ def find_matches(task: MatchTask) -> Commit:
 
 
 def find_matched(task: MatchedTask) -> Commit:
-    """Write the shingles and addresses of the documents of an earlier run's group that any document goes for."""
+    """Write the shingles and addresses of the documents of a previous run's group that any document goes for."""
     start = time.process_time()
     runs = [StoredRun(ArrayFile(path), "match", 0) for path in task.matches]
     low, high = task.number << 32, (task.number + 1) << 32
@@ -155,20 +156,20 @@ def find_matched(task: MatchedTask) -> Commit:
 
 
 def measure_overlaps(task: OverlapTask) -> Commit:
-    """Write how similar the documents of a group are to those of earlier runs that they go for."""
+    """Write how similar the documents of a group are to those of previous runs that they go for."""
     start = time.process_time()
     matches = ArrayFile(task.matches)
     rows, old, near = matches.read("row"), matches.read("old"), matches.read("near").astype(np.bool_)
     similar = np.ones(len(rows))
-    mine = rows | np.uint64(task.group << 32)
-    theirs = old + np.uint64(task.groups << 32)
-    similar[near] = jaccards(task.sets, mine[near], theirs[near], task.memory // 2)
-    number = (old >> np.uint64(32)).astype(np.int64)
+    new_keys = rows | np.uint64(task.group << 32)
+    old_keys = old + np.uint64(task.groups << 32)
+    similar[near] = jaccards(task.sets, new_keys[near], old_keys[near], task.memory // 2)
+    old_groups = (old >> np.uint64(32)).astype(np.int64)
     urls = np.full(len(rows), None, object)
-    for one in np.unique(number).tolist():
-        here = np.flatnonzero(number == one)
-        urls[here] = _addresses(task.addresses[one], old[here] & _LOW)
-    names = [task.runs[one] for one in number.tolist()]
+    for group in np.unique(old_groups).tolist():
+        at = np.flatnonzero(old_groups == group)
+        urls[at] = _addresses(task.addresses[group], old[at] & _LOW)
+    names = [task.runs[group] for group in old_groups.tolist()]
     columns = [rows.astype(np.uint32), similar, pa.array(urls, pa.string()), pa.array(names, pa.string())]
     table = pa.table(dict(zip(OVERLAP_SCHEMA.names, columns, strict=True)), OVERLAP_SCHEMA)
     return commit_file(task.out, OVERLAPS, task.key, lambda path: _write_ipc(path, table), start,

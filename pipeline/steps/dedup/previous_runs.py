@@ -13,13 +13,13 @@ from pipeline.engine.ledger import Commit, FileEntry, Ledger
 from pipeline.engine.runner import Runner
 from pipeline.steps.context import Part
 from pipeline.steps.dedup import index as kept_index
-from pipeline.steps.dedup.matches import EarlierGroup
+from pipeline.steps.dedup.matches import PreviousRunGroup
 from pipeline.steps.registry import TOKENIZE
 
 _REBUILD = "build it again, with run.keep_index: true; for a copy that `tokenmill remove` made, give the run it is of"
 
 
-def open_earlier(config: DedupConfig, *, dump: str, out: Path) -> tuple[EarlierGroup, ...]:
+def open_previous_runs(config: DedupConfig, *, dump: str, out: Path) -> tuple[PreviousRunGroup, ...]:
     """The groups of documents of all runs in `config.previous_runs`, in that order.
 
     Args:
@@ -31,7 +31,7 @@ def open_earlier(config: DedupConfig, *, dump: str, out: Path) -> tuple[EarlierG
         InputError: one of them is no run folder, is not done, or its index or documents are gone or cut short.
         ConfigError: its signatures were made in another way, or it is this run, or stands there twice.
     """
-    groups: list[EarlierGroup] = []
+    groups: list[PreviousRunGroup] = []
     seen: set[Path] = {out.resolve()}
     for number, name in enumerate(config.previous_runs):
         place, folder = f"dedup.previous_runs[{number}]", Path(name).absolute()
@@ -44,8 +44,8 @@ def open_earlier(config: DedupConfig, *, dump: str, out: Path) -> tuple[EarlierG
     return tuple(groups)
 
 
-def refuse_damaged(runner: Runner, groups: Sequence[EarlierGroup]) -> None:
-    """Read every file of earlier runs, on the workers: a flipped bit there would be another result here, unseen.
+def refuse_damaged(runner: Runner, groups: Sequence[PreviousRunGroup]) -> None:
+    """Read every file of previous runs, on the workers: a flipped bit there would be another result here, unseen.
 
     Raises:
         InputError: one of them is not as it was committed.
@@ -57,7 +57,7 @@ def refuse_damaged(runner: Runner, groups: Sequence[EarlierGroup]) -> None:
             )
 
 
-def _damaged(group: EarlierGroup) -> tuple[str, str]:
+def _damaged(group: PreviousRunGroup) -> tuple[str, str]:
     """(the run, the first file of the group whose bytes have changed, or nothing)."""
     paths = (group.signature, *(part.path for part in group.parts))
     found = (path for path, sha256 in zip(paths, group.sha256, strict=True) if sha256_file(path) != sha256)
@@ -89,7 +89,7 @@ def _refuse_incomparable(place: str, name: str, old: Mapping[str, Any], config: 
         raise ConfigError(place, problem, hint="build both with dedup.scope: global (or language)")
 
 
-def _groups(place: str, name: str, folder: Path) -> Iterator[EarlierGroup]:
+def _groups(place: str, name: str, folder: Path) -> Iterator[PreviousRunGroup]:
     commits = Ledger(folder, kept_index.STEP).committed()
     if not commits:
         raise InputError(place, f"'{name}' has no index of its documents", hint=_REBUILD)
@@ -101,7 +101,7 @@ def _groups(place: str, name: str, folder: Path) -> Iterator[EarlierGroup]:
 
 def _group(
     place: str, name: str, folder: Path, commit: Commit, documents: Mapping[str, FileEntry | None]
-) -> EarlierGroup:
+) -> PreviousRunGroup:
     if commit.notes.get("version") != INDEX_VERSION:
         found = f"version {commit.notes.get('version')}, this tokenmill reads {INDEX_VERSION}"
         problem = f"the index of '{name}' has {found}"
@@ -114,7 +114,7 @@ def _group(
             raise InputError(place, f"'{name}': documents part {key} is not the one that was indexed", hint=_REBUILD)
         parts.append(Part(key=key, path=_whole(place, name, folder, entry), rows=rows))
         digests.append(entry.sha256)
-    return EarlierGroup(run=name, signature=signature, parts=tuple(parts), sha256=tuple(digests))
+    return PreviousRunGroup(run=name, signature=signature, parts=tuple(parts), sha256=tuple(digests))
 
 
 def _whole(place: str, name: str, folder: Path, entry: FileEntry) -> Path:

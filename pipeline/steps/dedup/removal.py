@@ -22,7 +22,7 @@ from pipeline.storage.files import FileInfo, link_or_copy, write_table
 
 EXACT, NEAR = "exact_duplicate", "near_duplicate"
 PREVIOUS_RUNS = "previous_runs"
-"""The stage in `dropped` of documents that an earlier run has."""
+"""The stage in `dropped` of documents that a previous run has."""
 READ_ROWS = 1024
 Rows = npt.NDArray[np.int64]
 
@@ -40,7 +40,7 @@ class RemoveTask:
     """Documents of the group that lie in the parts before it."""
     verdicts: tuple[Path, ...]
     overlaps: Path | None
-    """How similar the group's documents are to those of earlier runs that they go for (matches.py)."""
+    """How similar the group's documents are to those of previous runs that they go for (matches.py)."""
     signals: pa.DataType
     remove: bool
     """False keeps every member of a cluster."""

@@ -3,7 +3,7 @@
     documents -> clusters          signatures, edges and components (clusters.py)
     clusters -> members            one task per group: what is known of each member (dedup/choose.py)
     members -> verdicts            one task per bucket of clusters: which member stays
-    verdicts -> overlaps           only beside earlier runs: how similar the pairs are exactly (matches.py)
+    verdicts -> overlaps           only beside previous runs: how similar the pairs are exactly (matches.py)
     documents + verdicts -> documents, dropped      one task per part
 
 Nothing that comes out depends on how documents are grouped, on the number of tasks or on the memory they may use.
@@ -31,7 +31,7 @@ from pipeline.steps.committing import commit_file, committed_files
 from pipeline.steps.context import Commits, Context, Part
 from pipeline.steps.dedup.clusters import cluster
 from pipeline.steps.dedup.components import ClusterSlice
-from pipeline.steps.dedup.matches import EarlierGroup, find_overlaps
+from pipeline.steps.dedup.matches import PreviousRunGroup, find_overlaps
 from pipeline.steps.dedup.removal import KeepTask, RemoveTask, keep_part, remove_duplicates
 from pipeline.steps.registry import DEDUP
 
@@ -62,8 +62,8 @@ class VerdictTask:
     out: Path
     bucket: int
     members: tuple[Path, ...]
-    earlier: tuple[Path, ...]
-    """Members of groups of earlier runs."""
+    previous: tuple[Path, ...]
+    """Members of groups of previous runs."""
     memory: int
     sets: tuple[SetFiles, ...] = ()
     """Of each group, where candidates were verified."""
@@ -74,7 +74,7 @@ def run(
     parts: Sequence[Part],
     config: DedupConfig | None,
     signals: pa.DataType,
-    earlier: Sequence[EarlierGroup] = (),
+    previous: Sequence[PreviousRunGroup] = (),
 ) -> Commits:
     """The commits of the step, one per part.
 
@@ -83,7 +83,7 @@ def run(
         parts: of step 2.
         config: None keeps every document.
         signals: type of the documents' signals.
-        earlier: documents of other runs, which stay.
+        previous: documents of other runs, which stay.
 
     Raises:
         IntegrityError: the clusters of the survivors do not add up to the documents that came in.
@@ -92,11 +92,11 @@ def run(
         return _keep_all(context, parts)
     groups = group_parts(parts)
     memory = context.settings.task_memory
-    verdicts = _find(context, groups, earlier, config, memory)
-    overlaps = find_overlaps(context, groups, earlier, verdicts, config, memory) if earlier else ()
+    verdicts = _find(context, groups, previous, config, memory)
+    overlaps = find_overlaps(context, groups, previous, verdicts, config, memory) if previous else ()
     tasks = [
         RemoveTask(key=part.key, out=context.out, part=part, group=number, first_row=first_row, verdicts=verdicts,
-                   overlaps=overlaps[number] if earlier else None, signals=signals, remove=config.remove,
+                   overlaps=overlaps[number] if previous else None, signals=signals, remove=config.remove,
                    dropped_text=context.settings.dropped_text)
         for number, group in enumerate(groups)
         for part, first_row in zip(group, _first_rows(group), strict=True)
@@ -139,23 +139,23 @@ def _first_rows(group: Sequence[Part]) -> list[int]:
 def _find(
     context: Context,
     groups: Sequence[tuple[Part, ...]],
-    earlier: Sequence[EarlierGroup],
+    previous: Sequence[PreviousRunGroup],
     config: DedupConfig,
     memory: int,
 ) -> tuple[Path, ...]:
     """The files of verdicts."""
-    out, own = context.out, len(groups)
-    clustered = cluster(context, groups, config, memory, earlier)
+    out, new_groups = context.out, len(groups)
+    clustered = cluster(context, groups, config, memory, previous)
     buckets = buckets_for(clustered.members, memory)
     member_tasks = [
         MembersTask(key=f"{number:06d}-in-{buckets}", out=out, parts=group, signature=clustered.signatures[number],
                     clusters=clustered.clusters[number], buckets=buckets)
-        for number, group in enumerate([*groups, *(one.parts for one in earlier)])
+        for number, group in enumerate([*groups, *(group.parts for group in previous)])
     ]  # fmt: skip
     members = committed_files(out, context.run(MEMBERS, gather_members, member_tasks))
     verdict_tasks = [
-        VerdictTask(key=f"{bucket:05d}-of-{buckets}", out=out, bucket=bucket, members=members[:own],
-                    earlier=members[own:], memory=memory, sets=clustered.sets)
+        VerdictTask(key=f"{bucket:05d}-of-{buckets}", out=out, bucket=bucket, members=members[:new_groups],
+                    previous=members[new_groups:], memory=memory, sets=clustered.sets)
         for bucket in range(buckets)
     ]  # fmt: skip
     return committed_files(out, context.run(VERDICTS, judge_clusters, verdict_tasks))
@@ -184,7 +184,7 @@ def judge_clusters(task: VerdictTask) -> Commit:
 
     def write(path: Path) -> None:
         memory = task.memory // (2 if exact else 1)
-        found = choose(task.members, task.bucket, path, memory, task.earlier, exact=exact)
+        found = choose(task.members, task.bucket, path, memory, task.previous, exact=exact)
         counts["clusters"], counts["matched"] = found
 
     return commit_file(task.out, VERDICTS, task.key, write, start, counts)

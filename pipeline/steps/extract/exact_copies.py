@@ -65,26 +65,26 @@ class FirstsTask:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Found:
-    """What step 0 found, by the names of its files; the part of a task of step 1 that Ray carries."""
+class CopyIndex:
+    """The copies that step 0 found, by the names of its files; the part of a task of step 1 that Ray carries."""
 
     out: Path
     number: int
     """Of the input."""
     partitions: int
 
-    def read(self) -> "Known":
+    def read(self) -> "InputCopies":
         """What is known of the pages of the input."""
         ranges = [self.out / _firsts(number, self.partitions) for number in range(self.partitions)]
         copies, originals = look_up(self.out / _payloads(self.number), self.number, ranges)
-        return Known(
+        return InputCopies(
             {(row["offset"], row["passed"]): row["kept"] for row in copies.to_pylist()},
             {(row["offset"], row["passed"]): row["size"] for row in originals.to_pylist()},
         )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Known:
+class InputCopies:
     """The copies in one input, and its pages that others are copies of, by position."""
 
     copies: dict[tuple[int, int], str]
@@ -110,17 +110,17 @@ def run(
     context: Context, inputs: Sequence[Input], reading: Reading, screen: Screen, stages: Sequence[Stage]
 ) -> int | None:
     """Do the step; the number of ranges of digests, or None where the config does not ask for it."""
-    asked = split_at_digest(stages)
-    if asked is None or asked[0].scope != "run":
+    digest_stage = split_at_digest(stages)
+    if digest_stage is None or digest_stage[0].scope != "run":
         return None
     tasks = [
         PayloadTask(key=f"{number:05d}", out=context.out, input=item, reading=reading, screen=screen,
-                    work=context.stage_work(asked[1]))
+                    work=context.stage_work(digest_stage[1]))
         for number, item in enumerate(inputs)
     ]  # fmt: skip
-    done = context.run(DIGESTS, digest_pages, tasks)
+    digested = context.run(DIGESTS, digest_pages, tasks)
     memory = context.settings.task_memory
-    partitions = partitions_for(sum(commit.counts["pages"] for commit in done.values()), memory)
+    partitions = partitions_for(sum(commit.counts["pages"] for commit in digested.values()), memory)
     ranges = [
         FirstsTask(key=f"{number:05d}-of-{partitions}", out=context.out, inputs=len(inputs), partition=number,
                    partitions=partitions, memory=memory)
@@ -135,8 +135,8 @@ def digest_pages(task: PayloadTask) -> Commit:
     import pyarrow.compute as pc  # 20 ms that only this step needs
 
     start = time.process_time()
-    found = guarded(payloads, task, task.work.limits, isolate=task.work.isolate)
-    pages: list[Payload] = [page for page in found if page]
+    outcomes = guarded(payloads, task, task.work.limits, isolate=task.work.isolate)
+    pages: list[Payload] = [page for page in outcomes if page]
     pairs = halves([page.digest for page in pages])
     dates = pa.array([page.date for page in pages], pa.timestamp("ms", tz="UTC"))
     columns = {
@@ -164,8 +164,8 @@ def find_firsts(task: FirstsTask) -> Commit:
     counts: dict[str, int] = {}
 
     def write(path: Path) -> None:
-        found = write_firsts(payloads, task.partition, task.partitions, path, task.memory)
-        counts.update(zip(("repeated", "copies"), found, strict=True))
+        numbers = write_firsts(payloads, task.partition, task.partitions, path, task.memory)
+        counts.update(zip(("repeated", "copies"), numbers, strict=True))
 
     name = _firsts(task.partition, task.partitions)
     info = write_atomic(task.out / name, write)
@@ -174,14 +174,14 @@ def find_firsts(task: FirstsTask) -> Commit:
     return Ledger(task.out, FIRSTS).commit(Commit(key=task.key, files=(entry,), counts=counts, seconds=seconds))
 
 
-def digest_of(record: Record, screen: Screen, before: Sequence[Stage]) -> bytes | None:
+def digest_of(record: Record, screen: Screen, rules: Sequence[Stage]) -> bytes | None:
     """The payload digest of a response that the screen and the address rules let through; None for all else."""
-    if not _goes_on(record, screen, before):
+    if not _passes(record, screen, rules):
         return None
     return payload_digest(record.body, record.charset, record.dump)
 
 
-def _goes_on(record: Record, screen: Screen, before: Sequence[Stage]) -> bool:
+def _passes(record: Record, screen: Screen, rules: Sequence[Stage]) -> bool:
     """Whether the screen and the address rules let a response through.
 
     What the screen says of the characters need not be asked: it is the same for pages of the same payload.
@@ -189,7 +189,7 @@ def _goes_on(record: Record, screen: Screen, before: Sequence[Stage]) -> bool:
     if record.kind != "response" or record.fault or not record.body or screen.unread(record):
         return False
     doc = Document(id=record.id, url=record.url, date=record.date, dump=record.dump, warc_path=record.warc_path)
-    for stage in before:
+    for stage in rules:
         try:
             if isinstance(stage(doc), Drop):
                 return False
@@ -228,43 +228,43 @@ def _firsts(partition: int, partitions: int) -> str:
     return f"steps/{FIRSTS}/files/{partition:05d}-of-{partitions}"
 
 
-class Seen:
-    """For `scope: split`: the pages of one input that have been met, in their order.
+class CopyDetector:
+    """For `scope: split`: finds copies among the pages of one input, added in their order.
 
     They are told apart by a fast hash (0.01 ms for 105 KB, a tenth of `payload_digest`), which strangers can make
     collide; so a page with the hash of an earlier one is compared with it, byte for byte, by reading that one again.
     A collision costs a copy its discovery and nothing else.
 
-    A new page process has met nothing yet, so it reads again what lies before its start: the copies it finds are those
+    A new page process knows no page yet, so it reads again what lies before its start: the copies it finds are those
     that an undisturbed one finds.
     """
 
-    def __init__(self, source: Input, reading: Reading, screen: Screen, before: Sequence[Stage]) -> None:
-        self._source, self._reading, self._screen, self._before = source, reading, screen, before
+    def __init__(self, source: Input, reading: Reading, screen: Screen, rules: Sequence[Stage]) -> None:
+        self._source, self._reading, self._screen, self._rules = source, reading, screen, rules
         self._first: dict[bytes, tuple[str, int]] = {}
 
     def catch_up(self, end: Position) -> None:
-        """Meet all that lies before `end`, and at it."""
+        """Add all records up to the one at `end`."""
         if end == Position():
             return
         for position, item in items(self._source, self._reading, self._screen):
             if isinstance(item, Record):
-                self.meet(item)
+                self.add(item)
             if position == end:
                 return
 
-    def meet(self, record: Record) -> str | None:
+    def add(self, record: Record) -> str | None:
         """The id of the first page with this payload; None where there is none, or it is this one."""
         if record.kind != "response" or not record.body:
             return None
         key = quick_key(record.body, record.charset)
-        first = self._first.get(key)
-        if first is not None:
-            other = self._read(*first)
-            if not _same(record, other) or not _goes_on(record, self._screen, self._before):
+        place = self._first.get(key)
+        if place is not None:
+            original = self._read(*place)
+            if not _same_payload(record, original) or not _passes(record, self._screen, self._rules):
                 return None
-            if _goes_on(other, self._screen, self._before):
-                return other.id
+            if _passes(original, self._screen, self._rules):
+                return original.id
         # Whether the page itself goes on is asked when another has its payload: most never have.
         self._first[key] = record.id, record.warc_offset
         return None
@@ -275,6 +275,6 @@ class Seen:
                        settings=reading.remote)  # fmt: skip
 
 
-def _same(one: Record, other: Record) -> bool:
+def _same_payload(left: Record, right: Record) -> bool:
     """Whether two responses have the same payload."""
-    return one.body == other.body and codec_name(one.charset) == codec_name(other.charset)
+    return left.body == right.body and codec_name(left.charset) == codec_name(right.charset)

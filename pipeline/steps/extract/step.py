@@ -39,7 +39,7 @@ class ExtractTask:
     work: StageWork
     known: InputFile | None
     """The input as run.json has it."""
-    copies: exact_copies.Found | None
+    copies: exact_copies.CopyIndex | None
     """What step 0 found; None where it was not asked."""
 
 
@@ -53,7 +53,7 @@ def run(
     tasks = [
         ExtractTask(key=f"{number:05d}", input=item, reading=reading, screen=screen, work=work,
                     known=known.get(item.path),
-                    copies=None if ranges is None else exact_copies.Found(context.out, number, ranges))
+                    copies=None if ranges is None else exact_copies.CopyIndex(context.out, number, ranges))
         for number, item in enumerate(inputs)
     ]  # fmt: skip
     return context.run(EXTRACT.name, extract, tasks)
@@ -81,7 +81,7 @@ def _refuse_changed(known: InputFile | None) -> None:
 def pages(task: ExtractTask, resume: Position | None, begin: Begin) -> Iterator[tuple[Position, Outcome]]:
     """The PageFunction of this step: one outcome per candidate, and one for the rest of the records."""
     chain = open_chain(EXTRACT.name, task.work)
-    copies = _Copies(task, resume or Position(), begin)
+    copies = _CopyMarker(task, resume or Position(), begin)
     counts: dict[str, int] = {}
     position = Position()
     for position, item in watched_items(task.input, task.reading, task.screen, resume or Position(), begin):
@@ -98,38 +98,38 @@ def pages(task: ExtractTask, resume: Position | None, begin: Begin) -> Iterator[
     yield position, Outcome(counts=counts)
 
 
-class _Copies:
+class _CopyMarker:
     """What is known of copies, for one input after another page; nothing, for a config without `payload_digest`."""
 
     def __init__(self, task: ExtractTask, start: Position, begin: Begin) -> None:
         asked = exact_copies.split_at_digest(task.work.stages)
-        self._known = task.copies.read() if task.copies else None
-        self._seen = None
+        self._index = task.copies.read() if task.copies else None
+        self._detector = None
         if asked and asked[0].scope == "split":
-            self._seen = exact_copies.Seen(task.input, task.reading, task.screen, asked[1])
+            self._detector = exact_copies.CopyDetector(task.input, task.reading, task.screen, asked[1])
             # Behind a place that hung or crashed the reader, copies of what lies before it are left to dedup.
             if not begin.reader_failed():
-                self._seen.catch_up(start)
+                self._detector.catch_up(start)
 
-    def pass_over(self, record: Record) -> None:
-        """Meet a page that is not run: its copies are copies all the same."""
-        if self._seen:
-            self._seen.meet(record)
+    def skip(self, record: Record) -> None:
+        """Note a page that is not run: its copies are copies all the same."""
+        if self._detector:
+            self._detector.add(record)
 
     def mark(self, doc: Document, record: Record, position: Position) -> Document:
         """The page with what is known of it."""
-        if self._known:
-            return self._known.mark(doc, position)
-        first = self._seen.meet(record) if self._seen else None
+        if self._index:
+            return self._index.mark(doc, position)
+        first = self._detector.add(record) if self._detector else None
         return doc.but(copy_of=first) if first is not None else doc
 
 
 def _outcome(
-    record: Record, position: Position, task: ExtractTask, chain: Chain, copies: _Copies, begin: Begin
+    record: Record, position: Position, task: ExtractTask, chain: Chain, copies: _CopyMarker, begin: Begin
 ) -> Outcome:
     blame = begin()
     if blame:
-        copies.pass_over(record)
+        copies.skip(record)
         return chain.blamed(place(record), blame)
     if record.fault:
         return Outcome(quarantined=quarantine_row(place(record), EXTRACT.name, "read", record.fault))

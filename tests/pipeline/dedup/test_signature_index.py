@@ -3,7 +3,7 @@ import pytest
 
 from pipeline.contract.config import resolved
 from pipeline.dedup.array_file import ArrayFile, write_arrays
-from pipeline.dedup.choose import MOST_OLD, choose, read_verdicts, write_members
+from pipeline.dedup.choose import MAX_OLD, choose, read_verdicts, write_members
 from pipeline.dedup.config import DedupConfig, MinHashConfig, VerifyConfig
 from pipeline.dedup.signature_index import compact, signature_differences
 from pipeline.dedup.signing import Signer
@@ -86,12 +86,12 @@ def test_every_new_member_of_a_cluster_with_an_earlier_document_goes(tmp_path):
 def test_of_very_many_earlier_documents_the_first_are_compared(tmp_path):
     text = " ".join(WORDS[:100])
     new = members(tmp_path / "new", [text], [7], ["n"])
-    content = [" ".join(WORDS[10:110])] * MOST_OLD + [text]
+    content = [" ".join(WORDS[10:110])] * MAX_OLD + [text]
     old = members(tmp_path / "old", content, [7] * len(content), [str(n) for n in range(len(content))])
     assert judge(tmp_path, new, [old])[1][0]["kept"] == "0"
     content = content[1:]
     old = members(tmp_path / "old", content, [7] * len(content), [str(n) for n in range(len(content))])
-    assert judge(tmp_path, new, [old])[1][0]["kept"] == str(MOST_OLD - 1)
+    assert judge(tmp_path, new, [old])[1][0]["kept"] == str(MAX_OLD - 1)
 
 
 def test_clusters_of_earlier_documents_alone_judge_nobody(tmp_path):

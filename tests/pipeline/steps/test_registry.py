@@ -198,7 +198,7 @@ def test_a_ledger_belongs_to_the_step_it_is_named_after():
 
 
 def test_a_step_without_its_section_is_not_taken():
-    assert step("line_dedup").taken({"line_dedup": {}}) and not step("line_dedup").taken({"line_dedup": None})
-    assert not DEDUP.taken({"dedup": None}) and FILTER.taken({"filter": []})
+    assert step("line_dedup").enabled({"line_dedup": {}}) and not step("line_dedup").enabled({"line_dedup": None})
+    assert not DEDUP.enabled({"dedup": None}) and FILTER.enabled({"filter": []})
     with pytest.raises(KeyError):
         registry.step("no_such_step")

@@ -12,7 +12,7 @@ from pipeline.cli.main import app
 from pipeline.config import load_config
 from pipeline.contract.errors import InputError
 from pipeline.flow import build
-from pipeline.tools.replay import Limits, quarantined, replay
+from pipeline.tools.replay import LimitOverrides, quarantined, replay
 
 CONFIG = """
 extract: [{poison.Poison: {}}, {main_text: {engine: resiliparse}}]
@@ -50,7 +50,7 @@ def name(url: str) -> str:
 
 def test_every_page_is_tried_and_the_run_is_left_as_it_was(made):
     before = state(made / "out")
-    found = {name(page.before.url): page.now for page in replay(made / "out", limits=Limits(seconds=2))}
+    found = {name(page.before.url): page.now for page in replay(made / "out", limits=LimitOverrides(seconds=2))}
     assert state(made / "out") == before
     assert {key: (now.outcome, now.cause, now.stage) for key, now in found.items()} == {
         "spin": ("quarantined", "timeout", ""),
@@ -83,7 +83,7 @@ def test_the_choice_of_pages(made):
     with pytest.raises(InputError, match="'none' is not in the quarantine"):
         list(replay(made / "out", ids=["none"]))
     with pytest.raises(InputError, match="cpu_seconds: must be above 0, got -1"):
-        list(replay(made / "out", limits=Limits(seconds=-1)))
+        list(replay(made / "out", limits=LimitOverrides(seconds=-1)))
 
 
 def test_the_command(made):

@@ -1,4 +1,4 @@
-"""A dump is added to what earlier runs kept: they stay as they are, and every page that goes says what it matched."""
+"""A dump is added to what previous runs kept: they stay as they are, and every page that goes says what it matched."""
 
 import hashlib
 import json
