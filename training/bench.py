@@ -29,10 +29,10 @@ from pipeline.contract.manifest import FORMAT_VERSION, TokenizerInfo, TokensMani
 from pipeline.contract.shards import shard_name, write_shard
 from pipeline.contract.yaml_text import read_yaml
 from training import parallel
-from training.batches import Prefetcher
 from training.config import PretrainConfig
-from training.corpus import open_corpus
-from training.data import Reader, training_data
+from training.data.batches import Prefetcher
+from training.data.corpus import open_corpus
+from training.data.token_batches import Reader, training_data
 from training.loop import gradients
 from training.metrics import peak_flops
 from training.model import flops_per_token, parameter_count

@@ -37,10 +37,10 @@ from pipeline.contract.errors import InputError, IntegrityError
 from pipeline.contract.manifest import TokenizerInfo, read_json, sha256_file, write_json
 from pipeline.contract.yaml_text import Tree
 from training.config import ModelConfig
+from training.data.tokenizer import parse_tokenizer
 from training.model import Transformer
 from training.parallel import World, assign, gather
 from training.safe_reader import SafeReader, tensor_shapes
-from training.tokenizer import parse_tokenizer
 
 FORMAT_VERSION = 1
 _NAME = re.compile(r"step-(\d{8,})")

@@ -24,9 +24,9 @@ from pipeline.contract.errors import ConfigError, InputError, TokenmillError
 from pipeline.contract.shards import Shard
 from training import checkpoint
 from training.config import PretrainConfig
-from training.corpus import Windows, open_corpus
-from training.data import Reader, TokenData, training_data
-from training.order import Numbers
+from training.data.corpus import Windows, open_corpus
+from training.data.order import Numbers
+from training.data.token_batches import Reader, TokenData, training_data
 
 _PORTION = 1_000_000
 """Positions looked through at once."""

@@ -17,9 +17,9 @@ from torch import Tensor
 
 from pipeline.contract.errors import TokenmillError
 from training import parallel
-from training.batches import Batch, BatchSource, Prefetcher
 from training.checkpoint import Progress
 from training.config import CheckpointConfig, OptimizerConfig, ParallelConfig, RunConfig
+from training.data.batches import Batch, BatchSource, Prefetcher
 from training.logs import Logs
 from training.metrics import Stopwatch, peak_flops
 from training.model import Transformer

@@ -24,8 +24,9 @@ from pipeline.contract.yaml_text import Tree
 from training import checkpoint, parallel
 from training.checkpoint import Checkpoint, Progress
 from training.config import PretrainConfig, load_config
-from training.corpus import Corpus, open_corpus
-from training.data import Reader, training_data
+from training.data.corpus import Corpus, open_corpus
+from training.data.token_batches import Reader, training_data
+from training.data.tokenizer import parse_tokenizer, read_tokenizer
 from training.logs import Logs, NoLogs, RunLogs
 from training.loop import Job, Outcome, fit, reach
 from training.model import Transformer, flops_per_token, parameter_count
@@ -33,7 +34,6 @@ from training.optim import Optimizers, build_optimizers
 from training.parallel import World
 from training.probes import Samples, Validation
 from training.stopping import speaks, stopped
-from training.tokenizer import parse_tokenizer, read_tokenizer
 
 KIND = "pretrain"
 

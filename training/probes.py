@@ -7,14 +7,14 @@ from tokenizers import Tokenizer
 
 from training import parallel
 from training.config import PretrainConfig
-from training.corpus import Corpus
-from training.data import Reader, validation_batches
+from training.data.corpus import Corpus
+from training.data.token_batches import Reader, validation_batches
+from training.data.tokenizer import byte_lengths
 from training.generate import Sampling, generate
 from training.logs import Logs
 from training.metrics import bits_per_byte
 from training.model import IGNORE, Transformer
 from training.parallel import World
-from training.tokenizer import byte_lengths
 
 
 class Validation:

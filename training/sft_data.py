@@ -10,11 +10,11 @@ import torch
 
 from pipeline.contract.errors import InputError
 from pipeline.contract.manifest import sha256_file
-from training.batches import Batch, shares
 from training.chat import ChatFormat
 from training.conversations import Conversation, load_conversations
+from training.data.batches import Batch, shares
+from training.data.order import Order
 from training.model import IGNORE
-from training.order import Order
 from training.packing import IGNORED, PackedRows, fit, pack
 from training.sft_config import SftConfig
 

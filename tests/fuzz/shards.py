@@ -89,8 +89,8 @@ def _hashed(case: Case) -> None:
 
 def _train(case: Case) -> None:
     """As training reads them: windows, what is held out, ids beyond the vocabulary."""
-    from training.corpus import open_corpus
-    from training.data import Reader, training_data
+    from training.data.corpus import open_corpus
+    from training.data.token_batches import Reader, training_data
 
     config = _training(case)
     corpus = open_corpus(config)
@@ -111,7 +111,7 @@ def _training(case: Case) -> Any:
 
 def _warm_up() -> None:
     _folder()
-    import training.data  # noqa: F401 - torch takes a second
+    import training.data.token_batches  # noqa: F401 - torch takes a second
 
 
 TARGETS = (Target("shards", _shards, _warm_up),)

@@ -26,7 +26,7 @@ from pipeline.sources.record import Gap, Record
 from pipeline.sources.warc.reader import read_warc
 from pipeline.tokens.tokenizer import load_tokenizer
 from training import checkpoint
-from training.tokenizer import parse_tokenizer
+from training.data.tokenizer import parse_tokenizer
 
 
 def members(number: int) -> list[bytes]:

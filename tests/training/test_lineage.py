@@ -8,7 +8,7 @@ from pipeline.contract.errors import ConfigError, InputError
 from pipeline.contract.shards import open_shards
 from training import checkpoint, lineage, parallel, pretrain
 from training.config import ParallelConfig, load_config
-from training.corpus import Span, Windows
+from training.data.corpus import Span, Windows
 
 
 @pytest.fixture(scope="module")

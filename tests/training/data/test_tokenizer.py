@@ -5,7 +5,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre
 
 from pipeline.contract.errors import InputError
 from pipeline.contract.manifest import TokenizerInfo
-from training.tokenizer import byte_lengths, parse_tokenizer, read_tokenizer
+from training.data.tokenizer import byte_lengths, parse_tokenizer, read_tokenizer
 
 
 def info_of(content):

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.order import MIX_BLOCK, Order, permute
+from training.data.order import MIX_BLOCK, Order, permute
 
 
 @given(size=st.integers(1, 3000), key=st.text(max_size=5))

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 
 from pipeline.contract.errors import ConfigError, InputError
-from training.batches import Batch, shares
 from training.config import PretrainConfig
-from training.corpus import Corpus, Windows
+from training.data.batches import Batch, shares
+from training.data.corpus import Corpus, Windows
+from training.data.order import Numbers, Order
 from training.model import IGNORE
-from training.order import Numbers, Order
 
 
 class TokenData:

@@ -10,7 +10,7 @@ from pipeline.contract.errors import ConfigError, InputError
 from pipeline.contract.manifest import TokenizerInfo, sha256_file
 from pipeline.contract.shards import Shard, ShardSet, open_shards
 from training.config import PretrainConfig, ValidationConfig
-from training.order import Numbers
+from training.data.order import Numbers
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
