@@ -34,9 +34,8 @@ from training.data.batches import Prefetcher
 from training.data.corpus import open_corpus
 from training.data.token_batches import Reader, training_data
 from training.loop import gradients
-from training.metrics import peak_flops
-from training.model import flops_per_token, parameter_count
-from training.optim import build_optimizers
+from training.model.flops import flops_per_token, parameter_count, peak_flops
+from training.model.optimizers import build_optimizers
 from training.parallel import World
 
 DOCUMENT_TOKENS = 700

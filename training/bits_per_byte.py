@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from pipeline.contract.errors import InputError
 from pipeline.contract.shards import open_shards
-from training.model import Transformer
+from training.model.transformer import Transformer
 from training.scoring import score_long
 from training.vocabulary import Vocabulary
 

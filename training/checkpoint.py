@@ -38,7 +38,7 @@ from pipeline.contract.manifest import TokenizerInfo, read_json, sha256_file, wr
 from pipeline.contract.yaml_text import Tree
 from training.config import ModelConfig
 from training.data.tokenizer import parse_tokenizer
-from training.model import Transformer
+from training.model.transformer import Transformer
 from training.parallel import World, assign, gather
 from training.safe_reader import SafeReader, tensor_shapes
 

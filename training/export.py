@@ -22,7 +22,7 @@ from pipeline.contract.errors import ConfigError, InputError, IntegrityError, ne
 from pipeline.contract.manifest import read_json, write_json
 from training.chat import END_OF_TURN, PAD, template
 from training.config import ModelConfig
-from training.model import Transformer
+from training.model.transformer import Transformer
 from training.vocabulary import Vocabulary, open_checkpoint
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}

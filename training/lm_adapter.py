@@ -13,8 +13,8 @@ from lm_eval.api.model import TemplateLM
 from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs, postprocess_generated_text
 
 from training.chat import Message, render_text, template
-from training.generate import Sampling, stream
-from training.model import Transformer
+from training.model.generation import Sampling, stream
+from training.model.transformer import Transformer
 from training.scoring import Request, score_long
 from training.vocabulary import Vocabulary
 

@@ -21,9 +21,10 @@ from training.checkpoint import Progress
 from training.config import CheckpointConfig, OptimizerConfig, ParallelConfig, RunConfig
 from training.data.batches import Batch, BatchSource, Prefetcher
 from training.logs import Logs
-from training.metrics import Stopwatch, peak_flops
-from training.model import Transformer
-from training.optim import Optimizers, learning_rate
+from training.losses import next_token_losses
+from training.model.flops import peak_flops
+from training.model.optimizers import Optimizers, learning_rate
+from training.model.transformer import Transformer
 from training.parallel import World
 from training.stopping import StopSignals, handling
 
@@ -178,10 +179,8 @@ def gradients(
     for number, batch in enumerate(batches):
         parallel.accumulate(model, settings, last=number + 1 == len(batches))
         here = batch.to(world.device)
-        losses = model(
-            here.tokens, targets=here.targets, document_ids=here.document_ids, loss_chunk=settings.loss_chunk
-        )
-        (losses.sum() * scale).backward()
+        losses = next_token_losses(model, here, chunk=settings.loss_chunk)
+        (losses.sum() * scale).backward()  # type: ignore[no-untyped-call]
         nats += losses.detach().sum(dtype=torch.float64)
     parallel.sum_over(world, nats)
     norm = torch.nn.utils.clip_grad_norm_(model.parameters(), math.inf if clip is None else clip)
@@ -258,6 +257,24 @@ class Meter:
             row["memory_gib"] = torch.cuda.max_memory_allocated(job.world.device) / 2**30
         self._tokens, self._waited = 0, 0.0
         return row
+
+
+class Stopwatch:
+    """Seconds since the last `lap`, without those left out."""
+
+    def __init__(self) -> None:
+        self._start = time.perf_counter()
+        self._left_out = 0.0
+
+    def lap(self) -> float:
+        """Seconds since the last call (or the start), pauses left out."""
+        now = time.perf_counter()
+        seconds, self._start, self._left_out = now - self._start - self._left_out, now, 0.0
+        return max(seconds, 1e-9)
+
+    def leave_out(self, seconds: float) -> None:
+        """Do not count `seconds` of this lap: validation, samples and checkpoints are no training."""
+        self._left_out += seconds
 
 
 def reach(step: int, steps: int, beginning: str) -> str:

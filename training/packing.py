@@ -19,9 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from training.chat import Rendered
-
-IGNORED = -100
-"""The target of a cell that is not learned, as torch's cross_entropy has it."""
+from training.data.batches import IGNORE_INDEX
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -30,7 +28,7 @@ class PackedRows:
 
     tokens: npt.NDArray[np.int32]
     targets: npt.NDArray[np.int32]
-    """The next id where it is learned, else IGNORED."""
+    """The next id where it is learned, else IGNORE_INDEX."""
     document_ids: npt.NDArray[np.int32]
     """0, 1, 2... within a row; -1 for padding."""
     positions: npt.NDArray[np.int32]
@@ -38,7 +36,7 @@ class PackedRows:
 
     def supervised(self) -> npt.NDArray[np.int64]:
         """Learned targets of each row, shape (rows,)."""
-        counts: npt.NDArray[np.int64] = np.count_nonzero(self.targets != IGNORED, axis=1)
+        counts: npt.NDArray[np.int64] = np.count_nonzero(self.targets != IGNORE_INDEX, axis=1)
         return counts
 
     def padding(self) -> float:
@@ -138,7 +136,7 @@ def pack(conversations: Sequence[Rendered], length: int, pad_id: int) -> PackedR
             raise ValueError(f"conversation {number} has no learned token")
     rows = best_fit([len(rendered.ids) - 1 for rendered in conversations], length)
     tokens = np.full((len(rows), length), pad_id, np.int32)
-    targets = np.full((len(rows), length), IGNORED, np.int32)
+    targets = np.full((len(rows), length), IGNORE_INDEX, np.int32)
     document_ids = np.full((len(rows), length), -1, np.int32)
     positions = np.zeros((len(rows), length), np.int32)
     for row, items in enumerate(rows):
@@ -147,7 +145,7 @@ def pack(conversations: Sequence[Rendered], length: int, pad_id: int) -> PackedR
             rendered = conversations[item]
             end = start + len(rendered.ids) - 1
             tokens[row, start:end] = rendered.ids[:-1]
-            targets[row, start:end] = np.where(rendered.supervised[1:], rendered.ids[1:], IGNORED)
+            targets[row, start:end] = np.where(rendered.supervised[1:], rendered.ids[1:], IGNORE_INDEX)
             document_ids[row, start:end] = document
             positions[row, start:end] = np.arange(end - start)
             start = end

@@ -24,7 +24,8 @@ from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selectiv
 
 from pipeline.contract.errors import ConfigError
 from training.config import ModelConfig, ParallelConfig
-from training.model import Transformer, initial_value
+from training.model.initialization import initial_value
+from training.model.transformer import Transformer
 from training.stopping import launched
 
 
@@ -154,7 +155,7 @@ def prepare(model: Transformer, settings: ParallelConfig, world: World) -> None:
         if settings.compile:
             block.forward = torch.compile(block.forward)
     if settings.compile:
-        model.head_nats = torch.compile(model.head_nats)
+        model.head_losses = torch.compile(model.head_losses)
     dtype = matmul_dtype(settings.dtype, world.device)
     # Casting inputs would round the rotary angles, which need float32; tokens are whole numbers anyway.
     policy = MixedPrecisionPolicy(param_dtype=dtype, reduce_dtype=torch.float32, cast_forward_inputs=False)

@@ -29,8 +29,9 @@ from training.data.token_batches import Reader, training_data
 from training.data.tokenizer import parse_tokenizer, read_tokenizer
 from training.logs import Logs, NoLogs, RunLogs
 from training.loop import Job, Outcome, fit, reach
-from training.model import Transformer, flops_per_token, parameter_count
-from training.optim import Optimizers, build_optimizers
+from training.model.flops import flops_per_token, parameter_count
+from training.model.optimizers import Optimizers, build_optimizers
+from training.model.transformer import Transformer
 from training.parallel import World
 from training.probes import Samples, Validation
 from training.stopping import speaks, stopped

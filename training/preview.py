@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 from tokenizers import Tokenizer
 
-from training.packing import IGNORED, PackedRows
+from training.data.batches import IGNORE_INDEX
+from training.packing import PackedRows
 
 _STYLE = """
 :root { color-scheme: light dark; }
@@ -40,7 +41,7 @@ def preview(rows: PackedRows, tokenizer: Tokenizer, title: str, *, count: int = 
 def _row(rows: PackedRows, row: int, tokenizer: Tokenizer, special: set[int]) -> str:
     documents = range(int(rows.document_ids[row].max()) + 1)
     parts = [f"<p>{''.join(_conversation(rows, row, number, tokenizer, special))}</p>" for number in documents]
-    learned = int((rows.targets[row] != IGNORED).sum())
+    learned = int((rows.targets[row] != IGNORE_INDEX).sum())
     return (
         f"<div class=row><small>row {row}: {len(parts)} conversations, {learned} learned</small>{''.join(parts)}</div>"
     )
@@ -50,8 +51,8 @@ def _conversation(rows: PackedRows, row: int, document: int, tokenizer: Tokenize
     """Runs of tokens that are alike, as marked-up text; the first id is never learned, the last only a target."""
     here = rows.document_ids[row] == document
     tokens, targets = rows.tokens[row, here].tolist(), rows.targets[row, here].tolist()
-    last = [] if targets[-1] == IGNORED else [targets[-1]]
-    learned = [False, *(target != IGNORED for target in targets)]
+    last = [] if targets[-1] == IGNORE_INDEX else [targets[-1]]
+    learned = [False, *(target != IGNORE_INDEX for target in targets)]
     cells = zip([*tokens, *last], learned, strict=False)
     for (marked, apart), run in itertools.groupby(cells, key=lambda cell: (cell[1], cell[0] in special)):
         text = html.escape(tokenizer.decode([number for number, _ in run], skip_special_tokens=False))

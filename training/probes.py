@@ -7,13 +7,14 @@ from tokenizers import Tokenizer
 
 from training import parallel
 from training.config import PretrainConfig
+from training.data.batches import IGNORE_INDEX
 from training.data.corpus import Corpus
 from training.data.token_batches import Reader, validation_batches
 from training.data.tokenizer import byte_lengths
-from training.generate import Sampling, generate
 from training.logs import Logs
-from training.metrics import bits_per_byte
-from training.model import IGNORE, Transformer
+from training.losses import bits_per_byte, next_token_losses
+from training.model.generation import Sampling, generate
+from training.model.transformer import Transformer
 from training.parallel import World
 
 
@@ -47,10 +48,7 @@ class Validation:
             rank=world.rank, size=world.size,
         ):  # fmt: skip
             here = batch.to(world.device)
-            nats = self._model(
-                here.tokens, targets=here.targets, document_ids=here.document_ids,
-                loss_chunk=config.parallel.loss_chunk,
-            )  # fmt: skip
+            nats = next_token_losses(self._model, here, chunk=config.parallel.loss_chunk)
             sums += self._sums(batch.targets.numpy(), nats.double().cpu().numpy())
         total, tokens, counted, size = parallel.sum_over(world, sums.to(world.device)).tolist()
         row = {"validation_loss": total / tokens}
@@ -60,7 +58,7 @@ class Validation:
 
     def _sums(self, targets: npt.NDArray[np.int64], nats: npt.NDArray[np.float64]) -> torch.Tensor:
         """Nats, tokens, nats of tokens that stand for bytes, bytes."""
-        kept = targets != IGNORE
+        kept = targets != IGNORE_INDEX
         sizes = np.zeros(1) if self._bytes is None else self._bytes[targets[kept]]
         counted = nats[kept][sizes > 0].sum() if self._bytes is not None else 0.0
         return torch.tensor([nats[kept].sum(), kept.sum(), counted, sizes.sum()], dtype=torch.float64)

@@ -11,7 +11,7 @@ from tokenizers.decoders import DecodeStream
 
 from pipeline.contract.errors import ConfigError
 from training.chat import Message
-from training.generate import Sampling, stream
+from training.model.generation import Sampling, stream
 from training.vocabulary import Opened, Vocabulary, open_checkpoint
 
 HELP = "/system TEXT sets the system message, /reset forgets the conversation, /quit (or Ctrl-D) ends it"

@@ -12,8 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training.model import IGNORE, KVCache, Transformer
-from training.sparse_head import supervised_logits
+from training.data.batches import IGNORE_INDEX
+from training.losses import supervised_logits
+from training.model.kv_cache import KVCache
+from training.model.transformer import Transformer
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -32,12 +34,12 @@ Request = tuple[Sequence[int], Sequence[int]]
 
 @dataclasses.dataclass(slots=True)
 class _Head:
-    """`sparse_head_nats` that remembers which tokens were the most probable."""
+    """`sparse_head_losses` that remembers which tokens were the most probable."""
 
     greedy: Tensor | None = None
 
     def __call__(self, x: Tensor, weight: Tensor, targets: Tensor, vocabulary: int) -> Tensor:
-        """Loss of each row, float32 (N,), 0 where the target is IGNORE."""
+        """Loss of each row, float32 (N,), 0 where the target is IGNORE_INDEX."""
         wanted, logits = supervised_logits(x, weight, targets, vocabulary)
         losses = F.cross_entropy(logits, targets[wanted], reduction="none")
         self.greedy = torch.ones(len(x), dtype=torch.bool, device=x.device)
@@ -48,12 +50,12 @@ class _Head:
 @contextlib.contextmanager
 def _scoring(model: Transformer) -> Iterator[_Head]:
     """`model` with a `_Head` in place of its own."""
-    head, previous = _Head(), model.head_nats
-    model.head_nats = head
+    head, previous = _Head(), model.head_losses
+    model.head_losses = head
     try:
         yield head
     finally:
-        model.head_nats = previous
+        model.head_losses = previous
 
 
 @torch.inference_mode()
@@ -143,9 +145,9 @@ def _score_batch(model: Transformer, head: _Head, batch: list[Group]) -> list[li
     for number, continuation in rows:
         before = () if shared else prefixes[number]
         inputs.append((*before, *batch[number][0][-1:], *continuation[:-1]))
-        wanted.append((*[IGNORE] * len(before), *continuation))
+        wanted.append((*[IGNORE_INDEX] * len(before), *continuation))
     device = model.embed.weight.device
-    targets = _padded(wanted, IGNORE, device)
+    targets = _padded(wanted, IGNORE_INDEX, device)
     copies = None if cache is None else _copies(cache, [number for number, _ in rows])
     nats = model(_padded(inputs, 0, device), targets=targets, cache=copies).sum(dim=1).tolist()
     assert head.greedy is not None
@@ -164,7 +166,7 @@ def _read_contexts(model: Transformer, contexts: list[tuple[int, ...]], room: in
     device = model.embed.weight.device
     cache = KVCache.empty(model.config, len(contexts), longest + room, model.embed.weight)
     tokens = _padded(contexts, 0, device)
-    model(tokens, targets=torch.full_like(tokens, IGNORE), cache=cache)
+    model(tokens, targets=torch.full_like(tokens, IGNORE_INDEX), cache=cache)
     cache.rewind(torch.tensor([len(context) for context in contexts], device=device))
     return cache
 

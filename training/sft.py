@@ -30,17 +30,18 @@ from training import checkpoint, parallel
 from training.chat import ChatFormat, Message, add_chat_tokens, check_tokenizer, template
 from training.checkpoint import Checkpoint, Progress
 from training.config import ModelConfig
-from training.generate import Sampling, generate
 from training.launch import processes, run_processes
 from training.logs import Logs, NoLogs, RunLogs
 from training.loop import Job, Outcome, fit, reach
-from training.model import Transformer, flops_per_token
-from training.optim import Optimizers, build_optimizers
+from training.losses import next_token_losses, sparse_head_losses
+from training.model.flops import flops_per_token
+from training.model.generation import Sampling, generate
+from training.model.optimizers import Optimizers, build_optimizers
+from training.model.transformer import Transformer
 from training.parallel import World
 from training.preview import preview
 from training.sft_config import SftConfig, load_sft_config
 from training.sft_data import ChatCorpus, ChatData, batches, open_chat
-from training.sparse_head import sparse_head_nats
 from training.stopping import SIGNALS, speaks, stopped
 from training.vocabulary import Vocabulary
 
@@ -130,7 +131,7 @@ def run(inputs: Inputs, world: World) -> Outcome:
     found = resume_point(inputs, folder)
     model = parallel.parallelize(inputs.model, config.parallel, world, config.seed)
     if not config.parallel.compile:
-        model.head_nats = sparse_head_nats
+        model.head_losses = sparse_head_losses
     optimizers = build_optimizers(model, config.optimizer)
     progress = Progress()
     if found is None:
@@ -236,10 +237,7 @@ class Validation:
         every = range(len(held_out.rows.tokens))
         for batch in batches(held_out.rows, every, micro=config.batch.micro_rows, rank=world.rank, size=world.size):
             here = batch.to(world.device)
-            nats = self._model(
-                here.tokens, targets=here.targets, document_ids=here.document_ids,
-                loss_chunk=config.parallel.loss_chunk,
-            )  # fmt: skip
+            nats = next_token_losses(self._model, here, chunk=config.parallel.loss_chunk)
             sums += torch.tensor([nats.double().sum().item(), batch.supervised], dtype=torch.float64)
         total, tokens = parallel.sum_over(world, sums.to(world.device)).tolist()
         return {"validation_loss": total / tokens}

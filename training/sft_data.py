@@ -12,13 +12,11 @@ from pipeline.contract.errors import InputError
 from pipeline.contract.manifest import sha256_file
 from training.chat import ChatFormat
 from training.conversations import Conversation, load_conversations
-from training.data.batches import Batch, shares
+from training.data.batches import IGNORE_INDEX, Batch, shares
 from training.data.order import Order
-from training.model import IGNORE
-from training.packing import IGNORED, PackedRows, fit, pack
+from training.packing import PackedRows, fit, pack
 from training.sft_config import SftConfig
 
-assert IGNORED == IGNORE, "packing and the model must mean the same by an ignored target"
 PORTION = 4096
 """Conversations encoded at a time."""
 
@@ -110,7 +108,7 @@ def check(rows: PackedRows, format: ChatFormat, name: str) -> None:
         InputError: nothing learned in a row; a reply whose end is not learned; a conversation without exactly one
             end-of-text, at its start; a role, padding or end-of-text token learned; a target that is not the next id.
     """
-    learned, inside = rows.targets != IGNORED, rows.document_ids >= 0
+    learned, inside = rows.targets != IGNORE_INDEX, rows.document_ids >= 0
     same = np.zeros_like(inside)
     same[:, :-1] = inside[:, 1:] & (rows.document_ids[:, 1:] == rows.document_ids[:, :-1])
     follows = np.zeros_like(rows.tokens)
@@ -174,7 +172,7 @@ def _batch(rows: PackedRows, chosen: Sequence[int | None]) -> Batch:
     """One row for each number; one that teaches nothing for None."""
     numbers = np.array([0 if number is None else number for number in chosen])
     targets = rows.targets[numbers].astype(np.int64)
-    targets[[number is None for number in chosen]] = IGNORE
+    targets[[number is None for number in chosen]] = IGNORE_INDEX
     return Batch(
         tokens=torch.from_numpy(rows.tokens[numbers].astype(np.int64)),
         targets=torch.from_numpy(targets),

@@ -9,7 +9,7 @@ from tokenizers import Tokenizer
 from pipeline.contract.errors import InputError
 from training import checkpoint
 from training.chat import CHAT_TOKENS, END_OF_TURN, PAD, ChatFormat
-from training.model import Transformer
+from training.model.transformer import Transformer
 from training.parallel import choose_device
 
 

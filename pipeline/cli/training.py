@@ -171,7 +171,7 @@ def _exit_code(code: int) -> int:
 
 
 def _sampling(max_tokens: int, temperature: float, top_k: int | None, top_p: float | None, seed: int) -> Any:
-    from training.generate import Sampling
+    from training.model.generation import Sampling
 
     fields = {"max_tokens": max_tokens, "temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
     return build(Sampling, fields, "sampling")

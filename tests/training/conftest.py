@@ -16,7 +16,8 @@ from pipeline.contract.manifest import TokenizerInfo, TokensManifest, sha256_fil
 from pipeline.contract.shards import shard_name, write_shard
 from training import checkpoint
 from training.config import ModelConfig
-from training.model import Transformer, new_model
+from training.model.initialization import new_model
+from training.model.transformer import Transformer
 from training.parallel import World
 
 

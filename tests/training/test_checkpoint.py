@@ -11,7 +11,7 @@ from pipeline.contract.errors import InputError, IntegrityError
 from training import checkpoint
 from training.checkpoint import Progress, load_for_inference, load_tensors, load_weights, model_tensors
 from training.config import ModelConfig
-from training.model import new_model
+from training.model.initialization import new_model
 from training.parallel import World
 from training.safe_reader import read_table
 

@@ -4,8 +4,8 @@ import pytest
 import yaml
 
 from pipeline.contract.errors import ConfigError
-from training.config import load_config
-from training.model import parameter_count
+from training.config import ModelConfig, load_config
+from training.model.flops import parameter_count
 
 FOLDER = Path(__file__).parents[2] / "configs" / "training"
 SIZES = {
@@ -64,3 +64,23 @@ def test_a_folder_or_a_mix():
     assert [(source.path, source.weight) for source in one.data.sources] == [("somewhere", 1.0)]
     two = load_config(FOLDER / "demo-1m.yaml", ["data.tokens=[{path: a, weight: 3}, {path: b}]"])
     assert [(source.path, source.weight) for source in two.data.sources] == [("a", 3.0), ("b", 1.0)]
+
+
+@pytest.mark.parametrize(("size", "padded"), [(1, 64), (64, 64), (65, 128), (50_257, 50_304)])
+def test_the_vocabulary_is_padded_to_a_multiple_of_64(size, padded):
+    assert ModelConfig(vocabulary_size=size).padded_vocabulary == padded
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"width": 100, "heads": 12}, r"width: must be a multiple of heads \(12\), got 100"),
+        ({"heads": 12, "kv_heads": 5}, r"kv_heads: must divide heads \(12\), got 5"),
+        ({"head_width": 63}, "head_width: rotary positions need an even size, got 63"),
+        ({"layers": 0}, "layers: must be at least 1, got 0"),
+        ({"norm_epsilon": 0.0}, "norm_epsilon: must be above 0, got 0.0"),
+    ],
+)
+def test_impossible_shapes(fields, problem):
+    with pytest.raises(ValueError, match=problem):
+        ModelConfig(**fields)

@@ -16,7 +16,7 @@ from pipeline.contract.errors import ConfigError, InputError
 from training.contaminated import Checked, split_scores
 from training.eval_tasks import load_task
 from training.evaluate import EvalConfig, run_eval
-from training.model import Transformer
+from training.model.transformer import Transformer
 
 Build = Callable[..., Transformer]
 QUESTIONS = [

@@ -22,7 +22,7 @@ from training.bits_per_byte import measure
 from training.chat import add_chat_tokens
 from training.evaluate import EvalConfig, run_eval
 from training.export import write_hf
-from training.model import Transformer
+from training.model.transformer import Transformer
 from training.vocabulary import Vocabulary
 
 Build = Callable[..., Transformer]

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 from pipeline.contract.errors import ConfigError, InputError, IntegrityError
 from training.chat import Message, add_chat_tokens
 from training.export import certify, run_export, write_hf
-from training.model import Transformer
+from training.model.transformer import Transformer
 from training.vocabulary import Vocabulary
 
 transformers = pytest.importorskip("transformers")

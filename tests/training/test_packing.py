@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from training.chat import Rendered
-from training.packing import IGNORED, best_fit, fit, pack
+from training.data.batches import IGNORE_INDEX
+from training.packing import best_fit, fit, pack
 
 
 def rendered(ids: Sequence[int], learned: Sequence[int], ends: Sequence[int] = ()) -> Rendered:
@@ -20,7 +21,7 @@ def test_a_packed_row_written_out() -> None:
     b = rendered([9, 4, 8], [0, 0, 1])
     rows = pack([b, a], 8, pad_id=7)
     assert rows.tokens.tolist() == [[9, 1, 2, 3, 9, 4, 7, 7]]
-    assert rows.targets.tolist() == [[IGNORED, 2, 3, 8, IGNORED, 8, IGNORED, IGNORED]]
+    assert rows.targets.tolist() == [[IGNORE_INDEX, 2, 3, 8, IGNORE_INDEX, 8, IGNORE_INDEX, IGNORE_INDEX]]
     assert rows.document_ids.tolist() == [[0, 0, 0, 0, 1, 1, -1, -1]]
     assert rows.positions.tolist() == [[0, 1, 2, 3, 0, 1, 0, 0]]
     assert rows.supervised().tolist() == [4]

@@ -18,7 +18,7 @@ from pipeline.contract.errors import ConfigError, InputError, TokenmillError
 from training import checkpoint, loop, parallel, pretrain
 from training.config import ParallelConfig, PretrainConfig
 from training.loop import DivergedError
-from training.model import new_model
+from training.model.initialization import new_model
 
 STEPS = 6
 

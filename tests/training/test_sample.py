@@ -10,8 +10,8 @@ from tokenizers import Tokenizer
 from pipeline.contract.errors import ConfigError, InputError
 from training import checkpoint
 from training.chat import Message, add_chat_tokens
-from training.generate import Sampling
-from training.model import Transformer
+from training.model.generation import Sampling
+from training.model.transformer import Transformer
 from training.sample import Session, pieces, reply, run_chat, run_sample
 from training.vocabulary import Opened, Vocabulary
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from training.model import Transformer
+from training.model.transformer import Transformer
 from training.scoring import Request, Score, score, score_long
 
 
@@ -72,6 +72,6 @@ def test_what_cannot_be_scored_is_refused(random_model: Callable[..., Transforme
 
 def test_the_head_of_the_model_is_put_back(random_model: Callable[..., Transformer]) -> None:
     model = random_model()
-    before = model.head_nats
+    before = model.head_losses
     score(model, [([1], [2])])
-    assert model.head_nats is before
+    assert model.head_losses is before

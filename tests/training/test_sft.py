@@ -13,8 +13,9 @@ import yaml
 
 from training import checkpoint, sft
 from training.config import ModelConfig
-from training.generate import Sampling
-from training.model import Transformer, new_model
+from training.model.generation import Sampling
+from training.model.initialization import new_model
+from training.model.transformer import Transformer
 from training.sample import run_chat, run_sample
 from training.sft_config import load_sft_config
 from training.vocabulary import open_checkpoint

@@ -13,8 +13,8 @@ from tokenizers import Tokenizer
 from pipeline.contract.errors import InputError
 from training.chat import ChatFormat, Message, add_chat_tokens
 from training.config import RunConfig
-from training.model import IGNORE
-from training.packing import IGNORED, PackedRows, pack
+from training.data.batches import IGNORE_INDEX
+from training.packing import PackedRows, pack
 from training.sft_config import ConversationConfig, SftConfig
 from training.sft_data import ChatData, batches, check, open_chat
 
@@ -37,10 +37,6 @@ def changed(rows: PackedRows, name: str, where: tuple[int, int], value: int) -> 
     return dataclasses.replace(rows, **{name: array})
 
 
-def test_what_packing_and_the_model_ignore_is_the_same() -> None:
-    assert IGNORED == IGNORE
-
-
 def test_the_gate_lets_right_rows_pass(rows: PackedRows, chat: ChatFormat) -> None:
     check(rows, chat, "data")
     assert rows.document_ids.tolist() == [[0] * 14 + [1] * 7 + [-1] * 3]
@@ -50,7 +46,7 @@ def test_the_gate_lets_right_rows_pass(rows: PackedRows, chat: ChatFormat) -> No
 @pytest.mark.parametrize(
     ("name", "where", "value", "problem"),
     [
-        ("targets", (0, 7), IGNORED, "does not learn the end of a reply"),
+        ("targets", (0, 7), IGNORE_INDEX, "does not learn the end of a reply"),
         ("targets", (0, 4), 259, "learns a role, padding or end-of-text token"),
         ("targets", (0, 23), 100, "learns a cell that holds nothing"),
         ("targets", (0, 5), 98, "learns another id than the next"),
@@ -68,7 +64,7 @@ def test_the_gate_refuses(
 
 def test_the_gate_refuses_a_row_without_a_learned_token(rows: PackedRows, chat: ChatFormat) -> None:
     with pytest.raises(InputError, match="row 0 has no learned token"):
-        check(dataclasses.replace(rows, targets=np.full_like(rows.targets, IGNORED)), chat, "data")
+        check(dataclasses.replace(rows, targets=np.full_like(rows.targets, IGNORE_INDEX)), chat, "data")
 
 
 def numbered_rows(count: int) -> PackedRows:
@@ -83,7 +79,7 @@ def seen(data: ChatData, steps: int) -> list[list[int]]:
     for step in range(steps):
         parts = data.step(step * data.sequences_per_step)
         found.append([int(part.tokens[i, 0]) for part in parts for i in range(len(part.tokens))
-                      if part.targets[i, 0] != IGNORE])  # fmt: skip
+                      if part.targets[i, 0] != IGNORE_INDEX])  # fmt: skip
     return found
 
 
@@ -116,7 +112,7 @@ def test_validation_batches_hold_every_row_once() -> None:
     rows = numbered_rows(5)
     found = [int(batch.tokens[i, 0]) for rank in range(2)
              for batch in batches(rows, range(5), micro=2, rank=rank, size=2)
-             for i in range(len(batch.tokens)) if batch.targets[i, 0] != IGNORE]  # fmt: skip
+             for i in range(len(batch.tokens)) if batch.targets[i, 0] != IGNORE_INDEX]  # fmt: skip
     assert sorted(found) == [0, 1, 2, 3, 4]
 
 

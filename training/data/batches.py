@@ -9,7 +9,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from training.model import IGNORE
+IGNORE_INDEX = -100
+"""A target that is not supervised: its loss is 0 and has no gradient. The value that PyTorch's cross-entropy has."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -19,14 +20,14 @@ class Batch:
     tokens: Tensor
     """int64 (B, T)."""
     targets: Tensor
-    """int64 (B, T), IGNORE where nothing is to be learned."""
+    """int64 (B, T), IGNORE_INDEX where nothing is to be learned."""
     document_ids: Tensor | None = None
     """int64 (B, T)."""
 
     @property
     def supervised(self) -> int:
         """Targets that count."""
-        return int((self.targets != IGNORE).sum())
+        return int((self.targets != IGNORE_INDEX).sum())
 
     def to(self, device: torch.device) -> "Batch":
         """The same on `device`; from pinned memory without waiting."""

@@ -14,10 +14,9 @@ import torch
 
 from pipeline.contract.errors import ConfigError, InputError
 from training.config import PretrainConfig
-from training.data.batches import Batch, shares
+from training.data.batches import IGNORE_INDEX, Batch, shares
 from training.data.corpus import Corpus, Windows
 from training.data.order import Numbers, Order
-from training.model import IGNORE
 
 
 class TokenData:
@@ -68,7 +67,7 @@ class Reader:
             InputError: an id outside the vocabulary, with its shard and position.
         """
         tokens = np.zeros((len(windows), self.length), dtype=np.int64)
-        targets = np.full_like(tokens, IGNORE)
+        targets = np.full_like(tokens, IGNORE_INDEX)
         documents = np.zeros_like(tokens)
         for row, window in enumerate(windows):
             if window is None:

@@ -3,9 +3,9 @@ import torch
 from training_configs import data_config
 
 from pipeline.contract.errors import InputError
+from training.data.batches import IGNORE_INDEX
 from training.data.corpus import Span, Windows, open_corpus
 from training.data.token_batches import Reader, training_data, validation_batches
-from training.model import IGNORE
 
 
 def data_of(config, corpus, rank=0, size=1, document_mask=False):
@@ -30,7 +30,7 @@ def rows(batches):
         (*tokens.tolist(), int(targets[-1]))
         for batch in batches
         for tokens, targets in zip(batch.tokens, batch.targets, strict=True)
-        if (targets != IGNORE).all()
+        if (targets != IGNORE_INDEX).all()
     ]
 
 

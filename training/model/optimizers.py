@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from training.config import OptimizerConfig
-from training.muon import Muon
+from training.model.muon import Muon
 
 
 class Optimizers:

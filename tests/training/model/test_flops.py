@@ -1,9 +1,7 @@
-import math
-
-import numpy as np
 import pytest
 
-from training.metrics import bits_per_byte, peak_flops
+from training.config import ModelConfig
+from training.model.flops import flops_per_token, parameter_count, peak_flops
 
 
 @pytest.mark.parametrize(
@@ -35,14 +33,25 @@ def test_an_unknown_device_has_no_peak_rather_than_a_wrong_one(name):
     assert peak_flops(name) is None
 
 
-def test_a_uniform_guess_over_bytes_scores_8():
-    assert bits_per_byte(np.full(10, math.log(256)), np.ones(10, dtype=np.int64)) == pytest.approx(8)
+GPT2 = ModelConfig(type="gpt2", vocabulary_size=50_257)
+LLAMA_8B = ModelConfig(
+    vocabulary_size=128_256,
+    context_length=8192,
+    layers=32,
+    width=4096,
+    heads=32,
+    kv_heads=8,
+    mlp_width=14_336,
+    tied=False,
+)
 
 
-def test_tokens_without_bytes_count_on_neither_side():
-    assert bits_per_byte(np.array([math.log(2), 99.0]), np.array([4, 0])) == pytest.approx(0.25)
+def test_parameters_of_the_published_shapes():
+    assert parameter_count(GPT2) == 124_439_808
+    assert parameter_count(LLAMA_8B) == 8_030_261_248
+    assert parameter_count(GPT2, embeddings=False) == 85_056_000
 
 
-def test_no_bytes_is_an_error_not_infinity():
-    with pytest.raises(ValueError, match="all 2 targets have byte length 0"):
-        bits_per_byte(np.ones(2), np.zeros(2, dtype=np.int64))
+def test_operations_per_token():
+    assert flops_per_token(GPT2, 1024) == 6 * (84_934_656 + 38_597_376) + 12 * 12 * 768 * 1024
+    assert flops_per_token(LLAMA_8B, 8192) == pytest.approx(5.79e10, rel=0.01)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from training.generate import Sampling, choose, generate, restrict
+from training.model.generation import Sampling, choose, generate, restrict
 
 PROMPTS = [[1, 2, 3], [5] * 20, [7]]
 

@@ -15,10 +15,7 @@ the one Hugging Face checkpoints have, so that export needs no permutation.
 B sequences, T tokens in each, V vocabulary_size, D width, H heads, K key and value heads, C head_size.
 """
 
-import dataclasses
 import functools
-import hashlib
-import math
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -26,12 +23,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
-from torch.utils.checkpoint import checkpoint
 
 from training.config import ModelConfig
-
-IGNORE = -100
-"""A target that is not supervised: its loss is 0 and has no gradient."""
+from training.losses import HeadLoss, chunked_head_losses, dense_head_losses
+from training.model.kv_cache import KVCache, Store
 
 Mask = Tensor | BlockMask | None
 """Who sees whom: bool (B, 1, T, S), true where allowed; a FlexAttention mask; or None, plain causal."""
@@ -54,7 +49,7 @@ class Transformer(nn.Module):
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = _norm(config)
         self.head = None if config.tied else nn.Linear(config.width, config.padded_vocabulary, bias=False)
-        self.head_nats: Callable[[Tensor, Tensor, Tensor, int], Tensor] = head_nats
+        self.head_losses: HeadLoss = dense_head_losses
 
     def forward(
         self,
@@ -63,14 +58,14 @@ class Transformer(nn.Module):
         targets: Tensor | None = None,
         document_ids: Tensor | None = None,
         positions: Tensor | None = None,
-        cache: "KVCache | None" = None,
+        cache: KVCache | None = None,
         loss_chunk: int | None = None,
     ) -> Tensor:
         """Logits of the next token, or with `targets` the loss of each.
 
         Args:
             tokens: ids, int64 (B, T).
-            targets: the id after each token, int64 (B, T); IGNORE where nothing is to be learned.
+            targets: the id after each token, int64 (B, T); IGNORE_INDEX where nothing is to be learned.
             document_ids: int (B, T), equal for tokens of one document, documents in a row; tokens then see their own
                 document alone. None: all earlier tokens.
             positions: int64 (T,) or (B, T). None: from 0, with `document_ids` from 0 in each document, with `cache`
@@ -79,7 +74,7 @@ class Transformer(nn.Module):
             loss_chunk: with `targets`, tokens whose logits exist at one time. None: all.
 
         Returns:
-            Logits (B, T, V), or with `targets` float32 nats (B, T), 0 where the target is IGNORE.
+            Logits (B, T, V), or with `targets` float32 nats (B, T), 0 where the target is IGNORE_INDEX.
 
         Raises:
             ValueError: `cache` together with `document_ids`, or more tokens than it has room for.
@@ -99,25 +94,17 @@ class Transformer(nn.Module):
         weight = self.embed.weight if self.head is None else self.head.weight
         if targets is None:
             return F.linear(x, weight[: self.config.vocabulary])
+        losses = chunked_head_losses(
+            self.head_losses, x.flatten(0, 1), weight, targets.flatten(), self.config.vocabulary, chunk=loss_chunk
+        )
         # clone: FSDP hangs its backward hook on what a model returns, and a view would not keep it
-        return self._nats(x, weight, targets, loss_chunk).view(targets.shape).clone()
+        return losses.view(targets.shape).clone()
 
-    def _positions(self, tokens: Tensor, document_ids: Tensor | None, cache: "KVCache | None") -> Tensor:
+    def _positions(self, tokens: Tensor, document_ids: Tensor | None, cache: KVCache | None) -> Tensor:
         steps = torch.arange(tokens.shape[1], device=tokens.device)
         if cache is not None:
             return cache.lengths[:, None] + steps
         return steps if document_ids is None else positions_in_documents(document_ids)
-
-    def _nats(self, x: Tensor, weight: Tensor, targets: Tensor, chunk: int | None) -> Tensor:
-        """Loss of each target; in chunks the logits are computed again in the backward pass (2DV FLOPs a token)."""
-        rows, wanted, vocabulary = x.flatten(0, 1), targets.flatten(), self.config.vocabulary
-        if chunk is None or chunk >= len(wanted):
-            return self.head_nats(rows, weight, wanted, vocabulary)
-        parts = [
-            checkpoint(self.head_nats, part, weight, ids, vocabulary, use_reentrant=False)
-            for part, ids in zip(torch.split(rows, chunk), torch.split(wanted, chunk), strict=True)
-        ]
-        return torch.cat(parts)
 
 
 class Block(nn.Module):
@@ -130,7 +117,7 @@ class Block(nn.Module):
         self.mlp_norm = _norm(config)
         self.mlp = SwiGLU(config) if config.type == "llama" else GeluMLP(config)
 
-    def forward(self, x: Tensor, rotation: Rotation | None, mask: Mask, store: "Store | None" = None) -> Tensor:
+    def forward(self, x: Tensor, rotation: Rotation | None, mask: Mask, store: Store | None = None) -> Tensor:
         x = x + self.attention(self.attention_norm(x), rotation, mask, store)
         return x + self.mlp(self.mlp_norm(x))  # type: ignore[no-any-return]
 
@@ -147,7 +134,7 @@ class Attention(nn.Module):
         self.v = nn.Linear(config.width, config.key_heads * config.head_size, bias=bias)
         self.o = nn.Linear(config.heads * config.head_size, config.width, bias=bias)
 
-    def forward(self, x: Tensor, rotation: Rotation | None, mask: Mask, store: "Store | None") -> Tensor:
+    def forward(self, x: Tensor, rotation: Rotation | None, mask: Mask, store: Store | None) -> Tensor:
         q, k, v = (project(x).unflatten(-1, (-1, self.head_size)) for project in (self.q, self.k, self.v))
         if rotation is not None:
             q, k = rotate(q, rotation), rotate(k, rotation)
@@ -253,120 +240,3 @@ def positions_in_documents(document_ids: Tensor) -> Tensor:
     starts = torch.ones_like(document_ids, dtype=torch.bool)
     starts[:, 1:] = document_ids[:, 1:] != document_ids[:, :-1]
     return steps - torch.where(starts, steps, 0).cummax(dim=1).values
-
-
-def head_nats(x: Tensor, weight: Tensor, targets: Tensor, vocabulary: int) -> Tensor:
-    """Cross-entropy of each row, float32 (N,): x (N, D), weight (padded V, D), targets (N,). Padding takes no part."""
-    logits = F.linear(x, weight)[:, :vocabulary].float()
-    return F.cross_entropy(logits, targets, ignore_index=IGNORE, reduction="none")
-
-
-Store = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""Takes the new keys and values of one layer (B, T, K, C), returns all of them so far (B, S, K, C)."""
-
-
-@dataclasses.dataclass(kw_only=True, slots=True)
-class KVCache:
-    """Keys and values of the tokens before; the slot of a token is its position, so rows may differ in length."""
-
-    keys: Tensor
-    """(layers, B, capacity, K, C)."""
-    values: Tensor
-    lengths: Tensor
-    """Tokens held in each row, int64 (B,). After a padded prefill set it to the true lengths: what lies beyond is
-    never seen, and overwritten by what follows."""
-    used: int = 0
-    """Slots in use in the longest row, at most."""
-
-    @classmethod
-    def empty(cls, config: ModelConfig, batch: int, capacity: int, like: Tensor) -> "KVCache":
-        """Room for `capacity` tokens in each of `batch` rows, with the type and device of `like` (a parameter)."""
-        shape = (config.layers, batch, capacity, config.key_heads, config.head_size)
-        lengths = torch.zeros(batch, dtype=torch.int64, device=like.device)
-        return cls(keys=like.new_zeros(shape), values=like.new_zeros(shape), lengths=lengths)
-
-    def extend(self, positions: Tensor) -> Tensor:
-        """Make room for tokens at `positions` (B, T); the mask by which they see all slots up to their own."""
-        self.used += positions.shape[1]
-        if self.used > self.keys.shape[2]:
-            raise ValueError(f"the cache has room for {self.keys.shape[2]} tokens, asked to hold {self.used}")
-        self.lengths = self.lengths + positions.shape[1]
-        slots = torch.arange(self.used, device=positions.device)
-        return (slots <= positions[..., None])[:, None]
-
-    def store(self, layer: int, positions: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Put one layer's new keys and values (B, T, K, C) at `positions`; all that the layer holds."""
-        rows = torch.arange(len(keys), device=keys.device)[:, None]
-        self.keys[layer][rows, positions] = keys.to(self.keys.dtype)
-        self.values[layer][rows, positions] = values.to(self.values.dtype)
-        return self.keys[layer, :, : self.used], self.values[layer, :, : self.used]
-
-    def rewind(self, lengths: Tensor) -> None:
-        """Forget all but the first `lengths` (B,) tokens of each row."""
-        self.lengths = lengths.to(self.lengths)
-        self.used = int(self.lengths.max())
-
-
-def initial_value(name: str, shape: torch.Size, config: ModelConfig, seed: int) -> Tensor:
-    """A new model's parameter, float32 on the CPU: a function of (seed, name, shape), whatever else exists.
-
-    Biases 0, norms 1, the rest normal with std `init_std`, except: projections into the residual stream (`o`, `down`)
-    init_std / sqrt(2 x layers), so that its variance does not grow with depth (Radford et al. 2019); learned positions
-    init_std / 2, as in GPT-2's code; padding rows of the vocabulary 0.
-    """
-    if name.endswith("bias"):
-        return torch.zeros(shape)
-    if "norm" in name:
-        return torch.ones(shape)
-    std = config.init_std
-    if name.endswith(("attention.o.weight", "mlp.down.weight")):
-        std /= math.sqrt(2 * config.layers)
-    elif name == "positions.weight":
-        std /= 2
-    key = int.from_bytes(hashlib.blake2b(f"{seed}:{name}".encode(), digest_size=8).digest(), "little") >> 1
-    value = torch.empty(shape).normal_(0, std, generator=torch.Generator().manual_seed(key))
-    if name in ("embed.weight", "head.weight"):
-        value[config.vocabulary :] = 0
-    return value
-
-
-def initialise(model: Transformer, seed: int) -> Transformer:
-    """Give every parameter of a plain (unsharded) model its `initial_value`."""
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            parameter.copy_(initial_value(name, parameter.shape, model.config, seed))
-    return model
-
-
-def new_model(config: ModelConfig, seed: int) -> Transformer:
-    """A plain model with new weights, float32 on the CPU."""
-    with torch.device("meta"):
-        model = Transformer(config)
-    return initialise(model.to_empty(device="cpu"), seed)
-
-
-def parameter_count(config: ModelConfig, *, embeddings: bool = True) -> int:
-    """Trainable numbers without vocabulary padding; without `embeddings` the blocks and last norm alone."""
-    with torch.device("meta"):
-        model = Transformer(config)
-    total = sum(parameter.numel() for parameter in model.parameters())
-    tables = sum(
-        p.numel() for name, p in model.named_parameters() if name.split(".")[0] in ("embed", "positions", "head")
-    )
-    if not embeddings:
-        return total - tables
-    padding = (config.padded_vocabulary - config.vocabulary) * config.width
-    return total - padding * (1 if config.tied else 2)
-
-
-def flops_per_token(config: ModelConfig, sequence_length: int) -> float:
-    """Floating-point operations of one trained token, forward and backward: 6N + 12 L H C T.
-
-    N are the weights of matrix products: blocks and head (once, if tied), not the look-ups of tokens and positions.
-    Attention counts every pair, without the half that the causal mask spares; recomputed activations do not count.
-    Source: Chowdhery et al. 2022, arXiv:2204.02311, appendix B.
-    """
-    attention = config.width * config.head_size * (2 * config.heads + 2 * config.key_heads)
-    mlp = config.width * config.mlp_size * (3 if config.type == "llama" else 2)
-    weights = config.layers * (attention + mlp) + config.width * config.vocabulary
-    return 6.0 * weights + 12.0 * config.layers * config.heads * config.head_size * sequence_length

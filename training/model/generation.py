@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from training.model import KVCache, Transformer
+from training.model.kv_cache import KVCache
+from training.model.transformer import Transformer
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,34 +3,18 @@ import torch
 import torch.nn.functional as F
 
 from training.config import ModelConfig
-from training.model import (
-    IGNORE,
-    KVCache,
+from training.data.batches import IGNORE_INDEX
+from training.model.kv_cache import KVCache
+from training.model.transformer import (
     attend,
     dense_document_mask,
     flex_document_mask,
-    flops_per_token,
-    head_nats,
-    initial_value,
-    new_model,
-    parameter_count,
     positions_in_documents,
     rotary,
     rotate,
 )
 
 FAMILIES = ({"type": "llama", "kv_heads": 2}, {"type": "llama", "tied": False}, {"type": "gpt2"})
-GPT2 = ModelConfig(type="gpt2", vocabulary_size=50_257)
-LLAMA_8B = ModelConfig(
-    vocabulary_size=128_256,
-    context_length=8192,
-    layers=32,
-    width=4096,
-    heads=32,
-    kv_heads=8,
-    mlp_width=14_336,
-    tied=False,
-)
 
 
 @pytest.fixture(params=FAMILIES, ids=["llama", "untied", "gpt2"])
@@ -98,7 +82,7 @@ def test_a_cache_takes_no_document_ids(random_model):
 
 def test_the_loss_is_the_cross_entropy_of_the_logits(model):
     tokens, targets = some_tokens(2, 16), some_tokens(2, 17)[:, 1:].clone()
-    targets[0, 3:7] = IGNORE
+    targets[0, 3:7] = IGNORE_INDEX
     nats = model(tokens, targets=targets)
     expected = F.cross_entropy(model(tokens).flatten(0, 1).float(), targets.flatten(), reduction="none").view(2, 16)
     assert torch.allclose(nats, expected, atol=1e-5)
@@ -131,11 +115,6 @@ def test_padding_of_the_vocabulary_takes_no_part(random_model):
     assert before[0].shape == (1, 8, 263)
     assert torch.equal(before[0], after[0])
     assert torch.equal(before[1], after[1])
-
-
-@pytest.mark.parametrize(("size", "padded"), [(1, 64), (64, 64), (65, 128), (50_257, 50_304)])
-def test_the_vocabulary_is_padded_to_a_multiple_of_64(size, padded):
-    assert ModelConfig(vocabulary_size=size).padded_vocabulary == padded
 
 
 def test_fewer_key_heads_are_shared_by_the_query_heads(random_model):
@@ -173,77 +152,6 @@ def test_positions_start_again_in_each_document():
     assert positions_in_documents(ids).tolist() == [[0, 1, 2, 0, 1, 0], [0, 0, 1, 2, 3, 4]]
 
 
-def test_initial_values_depend_on_seed_and_name_alone():
-    config = ModelConfig(vocabulary_size=100, layers=2, width=64, heads=2)
-    shape = torch.Size([64, 64])
-    again = initial_value("blocks.0.attention.q.weight", shape, config, 1)
-    assert torch.equal(again, initial_value("blocks.0.attention.q.weight", shape, config, 1))
-    assert not torch.equal(again, initial_value("blocks.1.attention.q.weight", shape, config, 1))
-    assert not torch.equal(again, initial_value("blocks.0.attention.q.weight", shape, config, 2))
-
-
-@pytest.mark.parametrize(
-    ("name", "std"),
-    [
-        ("blocks.0.attention.q.weight", 0.02),
-        ("blocks.0.attention.o.weight", 0.005),
-        ("blocks.3.mlp.down.weight", 0.005),
-        ("positions.weight", 0.01),
-        ("head.weight", 0.02),
-    ],
-)
-def test_initial_spread(name, std):
-    config = ModelConfig(vocabulary_size=512, layers=8, width=64, heads=2)
-    assert initial_value(name, torch.Size([512, 64]), config, 1).std().item() == pytest.approx(std, rel=0.03)
-
-
-def test_norms_start_at_one_and_biases_and_padding_at_zero():
-    model = new_model(ModelConfig(type="gpt2", vocabulary_size=70, layers=1, width=32, heads=2), seed=1)
-    assert (model.blocks[0].mlp_norm.weight == 1).all()
-    assert (model.blocks[0].mlp_norm.bias == 0).all()
-    assert (model.blocks[0].mlp.up.bias == 0).all()
-    assert (model.embed.weight[70:] == 0).all()
-    assert (model.embed.weight[:70] != 0).all()
-
-
-def test_a_new_model_guesses_evenly():
-    config = ModelConfig(vocabulary_size=512, layers=4, width=64, heads=4)
-    tokens = torch.randint(0, 512, (4, 64), generator=torch.Generator().manual_seed(1))
-    nats = new_model(config, seed=1)(tokens, targets=tokens.roll(-1, 1))
-    assert nats.mean().item() == pytest.approx(6.238, abs=0.05)  # ln 512
-
-
-def test_parameters_of_the_published_shapes():
-    assert parameter_count(GPT2) == 124_439_808
-    assert parameter_count(LLAMA_8B) == 8_030_261_248
-    assert parameter_count(GPT2, embeddings=False) == 85_056_000
-
-
-def test_operations_per_token():
-    assert flops_per_token(GPT2, 1024) == 6 * (84_934_656 + 38_597_376) + 12 * 12 * 768 * 1024
-    assert flops_per_token(LLAMA_8B, 8192) == pytest.approx(5.79e10, rel=0.01)
-
-
-@pytest.mark.parametrize(
-    ("fields", "problem"),
-    [
-        ({"width": 100, "heads": 12}, r"width: must be a multiple of heads \(12\), got 100"),
-        ({"heads": 12, "kv_heads": 5}, r"kv_heads: must divide heads \(12\), got 5"),
-        ({"head_width": 63}, "head_width: rotary positions need an even size, got 63"),
-        ({"layers": 0}, "layers: must be at least 1, got 0"),
-        ({"norm_epsilon": 0.0}, "norm_epsilon: must be above 0, got 0.0"),
-    ],
-)
-def test_impossible_shapes(fields, problem):
-    with pytest.raises(ValueError, match=problem):
-        ModelConfig(**fields)
-
-
-def test_a_model_needs_its_vocabulary():
-    with pytest.raises(ValueError, match="vocabulary_size: is null"):
-        new_model(ModelConfig(), seed=1)
-
-
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="FlexAttention has a backward pass on a GPU only")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_flex_attention_is_masked_attention(dtype):
@@ -262,8 +170,3 @@ def test_flex_attention_is_masked_attention(dtype):
     limit = 2e-2 if dtype == torch.bfloat16 else 2e-3  # TF32 products
     for flex, reference in zip(*found, strict=True):
         assert (flex.double() - reference).abs().max() < limit * reference.abs().max()
-
-
-def test_nats_of_a_uniform_head():
-    nats = head_nats(torch.zeros(3, 4), torch.ones(64, 4), torch.tensor([0, 49, IGNORE]), 50)
-    assert nats.tolist() == pytest.approx([3.912, 3.912, 0.0], abs=1e-3)  # ln 50
