@@ -17,9 +17,9 @@ import pyarrow.parquet as pq
 
 from pipeline.contract.errors import InputError
 from pipeline.contract.shards import open_shards
+from training.chat.vocabulary import Vocabulary
 from training.model.transformer import Transformer
 from training.scoring import score_long
-from training.vocabulary import Vocabulary
 
 PORTION = 64
 """Documents scored between two reports of progress."""

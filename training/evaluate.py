@@ -24,11 +24,11 @@ from rich.table import Table
 from pipeline.contract.errors import ConfigError, InputError
 from pipeline.contract.manifest import sha256_file, write_json
 from training.bits_per_byte import BitsPerByte, measure
-from training.chat import template
+from training.chat.format import template
+from training.chat.loaded_model import LoadedModel, load_model
 from training.contaminated import Aggregation, Checked, split_scores
 from training.eval_files import write_results
 from training.eval_tasks import LocalTask, load_tasks, read_excluded
-from training.vocabulary import Opened, open_checkpoint
 
 BOOTSTRAP = 1000
 """Resamples for the standard error of figures that have no formula (perplexity)."""
@@ -91,7 +91,7 @@ def run_eval(path: str | Path, config: EvalConfig, *, console: Console | None = 
     """
     console = console or Console()
     tasks = _tasks(config)
-    opened = open_checkpoint(path, config.device)
+    opened = load_model(path, config.device)
     if config.chat:
         opened.format()  # refuse a base model
     texts = {name: _bits_per_byte(opened, name, config) for name in config.text}
@@ -146,7 +146,7 @@ def _write(results: dict[str, Any], checkpoint: Path, config: EvalConfig) -> Pat
     return output
 
 
-def _about(opened: Opened, config: EvalConfig) -> dict[str, Any]:
+def _about(opened: LoadedModel, config: EvalConfig) -> dict[str, Any]:
     checkpoint = opened.checkpoint
     return {
         "checkpoint": str(checkpoint.path),
@@ -158,7 +158,7 @@ def _about(opened: Opened, config: EvalConfig) -> dict[str, Any]:
     }
 
 
-def _bits_per_byte(opened: Opened, name: str, config: EvalConfig) -> BitsPerByte:
+def _bits_per_byte(opened: LoadedModel, name: str, config: EvalConfig) -> BitsPerByte:
     with _progress(f"bits per byte of {name}", None) as advance:
         return measure(
             opened.model, opened.vocabulary, Path(name),
@@ -166,7 +166,9 @@ def _bits_per_byte(opened: Opened, name: str, config: EvalConfig) -> BitsPerByte
         )  # fmt: skip
 
 
-def run_tasks(opened: Opened, tasks: Sequence[LocalTask], config: EvalConfig) -> tuple[dict[str, dict[str, Any]], int]:
+def run_tasks(
+    opened: LoadedModel, tasks: Sequence[LocalTask], config: EvalConfig
+) -> tuple[dict[str, dict[str, Any]], int]:
     """Scores of each task: `acc`, `acc_stderr`, `acc_norm` and so on; items scored and excluded; chance.
 
     Where contaminated items are known, also `clean` and `contaminated` scores (see `contaminated.split_scores`).

@@ -20,10 +20,11 @@ from torch import Tensor
 
 from pipeline.contract.errors import ConfigError, InputError, IntegrityError, nearest
 from pipeline.contract.manifest import read_json, write_json
-from training.chat import END_OF_TURN, PAD, template
+from training.chat.format import END_OF_TURN, PAD, template
+from training.chat.loaded_model import load_model
+from training.chat.vocabulary import Vocabulary
 from training.config import ModelConfig
 from training.model.transformer import Transformer
-from training.vocabulary import Vocabulary, open_checkpoint
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 Dtype = Literal["float32", "bfloat16", "float16"]
@@ -59,7 +60,7 @@ def run_export(path: str | Path, output: str | Path, dtype: str = "float32") -> 
     """
     if dtype not in DTYPES:
         raise ConfigError("--dtype", f"unknown type '{dtype}'", known=DTYPES, hint=nearest(dtype, DTYPES))
-    opened = open_checkpoint(path, "cpu", torch.float32)
+    opened = load_model(path, "cpu", torch.float32)
     folder = write_hf(opened.model, opened.vocabulary, Path(output), dtype=cast(Dtype, dtype), check=True)
     certificate = read_json(folder / "parity.json")
     size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))

@@ -12,11 +12,11 @@ from lm_eval.api.instance import Instance
 from lm_eval.api.model import TemplateLM
 from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs, postprocess_generated_text
 
-from training.chat import Message, render_text, template
+from training.chat.format import Message, render_text, template
+from training.chat.vocabulary import Vocabulary
 from training.model.generation import Sampling, stream
 from training.model.transformer import Transformer
 from training.scoring import Request, score_long
-from training.vocabulary import Vocabulary
 
 PORTION = 1024
 """Requests scored between two reports of progress; those of one item stay together, so that its context is shared."""

@@ -27,7 +27,11 @@ from pipeline.contract.errors import ConfigError, Stopped, TokenmillError
 from pipeline.contract.manifest import TokenizerInfo, write_json
 from pipeline.contract.yaml_text import Tree
 from training import checkpoint, parallel
-from training.chat import ChatFormat, Message, add_chat_tokens, check_tokenizer, template
+from training.chat.batches import ChatBatches, row_batches
+from training.chat.corpus import ChatCorpus, open_chat
+from training.chat.format import ChatFormat, Message, add_chat_tokens, check_tokenizer, template
+from training.chat.preview import preview_page
+from training.chat.vocabulary import Vocabulary
 from training.checkpoint import Checkpoint, Progress
 from training.config import ModelConfig
 from training.launch import processes, run_processes
@@ -39,11 +43,8 @@ from training.model.generation import Sampling, generate
 from training.model.optimizers import Optimizers, build_optimizers
 from training.model.transformer import Transformer
 from training.parallel import World
-from training.preview import preview
 from training.sft_config import SftConfig, load_sft_config
-from training.sft_data import ChatCorpus, ChatData, batches, open_chat
 from training.stopping import SIGNALS, speaks, stopped
-from training.vocabulary import Vocabulary
 
 KIND = "sft"
 
@@ -148,7 +149,7 @@ def run(inputs: Inputs, world: World) -> Outcome:
         output = Path(config.run.output)
         logs = RunLogs(output, first=progress.step, steps=source.steps, tensorboard=config.run.tensorboard)
         write_json(output / "data.json", facts(inputs))
-        page = preview(inputs.corpus.train.rows, inputs.vocabulary.tokenizer, "What fine-tuning learns")
+        page = preview_page(inputs.corpus.train.rows, inputs.vocabulary.tokenizer, "What fine-tuning learns")
         (output / "data.html").write_text(page, encoding="utf-8")
     try:
         start = reach(progress.step, source.steps, str(inputs.parent.path))
@@ -158,10 +159,10 @@ def run(inputs: Inputs, world: World) -> Outcome:
         logs.close()
 
 
-def training_rows(inputs: Inputs, world: World) -> ChatData:
+def training_rows(inputs: Inputs, world: World) -> ChatBatches:
     """The rows in their order, for this process."""
     batch = inputs.config.batch
-    return ChatData(
+    return ChatBatches(
         inputs.corpus.train.rows, epochs=batch.epochs, count=batch.rows, micro=batch.micro_rows,
         seed=inputs.config.seed, rank=world.rank, size=world.size,
     )  # fmt: skip
@@ -194,7 +195,9 @@ def start_unused_rows(model: Transformer, inputs: Inputs) -> None:
         parallel.assign(table, rows)
 
 
-def job(inputs: Inputs, world: World, model: Transformer, optimizers: Optimizers, source: ChatData, logs: Logs) -> Job:
+def job(
+    inputs: Inputs, world: World, model: Transformer, optimizers: Optimizers, source: ChatBatches, logs: Logs
+) -> Job:
     """The loop's job."""
     config = inputs.config
     folder, tree, provenance = Path(config.run.output) / "checkpoints", inputs.resolved, inputs.provenance
@@ -235,7 +238,7 @@ class Validation:
         assert held_out is not None
         sums = torch.zeros(2, dtype=torch.float64)
         every = range(len(held_out.rows.tokens))
-        for batch in batches(held_out.rows, every, micro=config.batch.micro_rows, rank=world.rank, size=world.size):
+        for batch in row_batches(held_out.rows, every, micro=config.batch.micro_rows, rank=world.rank, size=world.size):
             here = batch.to(world.device)
             nats = next_token_losses(self._model, here, chunk=config.parallel.loss_chunk)
             sums += torch.tensor([nats.double().sum().item(), batch.supervised], dtype=torch.float64)

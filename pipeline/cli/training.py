@@ -69,7 +69,7 @@ def sample(
     device: Device = "auto",
 ) -> None:
     """Let a model go on from a prompt."""
-    from training.sample import run_sample
+    from training.chat.terminal import run_sample
 
     run_sample(checkpoint, prompt, _sampling(max_tokens, temperature, top_k, top_p, seed), chat=as_chat, device=device)
 
@@ -85,7 +85,7 @@ def chat(
     device: Device = "auto",
 ) -> None:
     """Talk with a fine-tuned model, line by line."""
-    from training.sample import run_chat
+    from training.chat.terminal import run_chat
 
     run_chat(checkpoint, _sampling(max_tokens, temperature, top_k, top_p, seed), system=system, device=device)
 

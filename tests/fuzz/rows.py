@@ -17,7 +17,7 @@ from pipeline.document import Document
 from pipeline.sources.read import read_records
 from pipeline.sources.record import Gap, Record
 from pipeline.sources.screen import Screen
-from training.conversations import Conversation, Fault, load_conversations, parse, parse_messages
+from training.chat.conversations import Conversation, Fault, load_conversations, parse, parse_messages
 
 _TALK = {
     "id": "a",

@@ -11,7 +11,7 @@ from mutate import as_json, mangle, mangle_text, mangle_tree
 
 from pipeline.contract.errors import TokenmillError
 from pipeline.tokens.tokenizer import load_tokenizer
-from training.chat import ChatFormat, Message, add_chat_tokens, check_tokenizer
+from training.chat.format import ChatFormat, Message, add_chat_tokens, check_tokenizer
 from training.data.tokenizer import byte_lengths, parse_tokenizer
 
 _PARTS = ("added_tokens", "pre_tokenizer", "normalizer", "post_processor", "decoder", "truncation", "padding", "model")

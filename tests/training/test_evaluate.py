@@ -19,11 +19,11 @@ from pipeline.contract.errors import ConfigError, InputError
 from pipeline.contract.manifest import TokenizerInfo, TokensManifest
 from pipeline.contract.shards import DOCS_SCHEMA, write_shard
 from training.bits_per_byte import measure
-from training.chat import add_chat_tokens
+from training.chat.format import add_chat_tokens
+from training.chat.vocabulary import Vocabulary
 from training.evaluate import EvalConfig, run_eval
 from training.export import write_hf
 from training.model.transformer import Transformer
-from training.vocabulary import Vocabulary
 
 Build = Callable[..., Transformer]
 TEXTS = ["Hello, world.", "naïve 漢字 🙂", "a" * 130]

@@ -11,10 +11,10 @@ from safetensors import safe_open
 from tokenizers import Tokenizer
 
 from pipeline.contract.errors import ConfigError, InputError, IntegrityError
-from training.chat import Message, add_chat_tokens
+from training.chat.format import Message, add_chat_tokens
+from training.chat.vocabulary import Vocabulary
 from training.export import certify, run_export, write_hf
 from training.model.transformer import Transformer
-from training.vocabulary import Vocabulary
 
 transformers = pytest.importorskip("transformers")
 SHAPES = [

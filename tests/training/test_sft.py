@@ -12,13 +12,13 @@ import torch
 import yaml
 
 from training import checkpoint, sft
+from training.chat.loaded_model import load_model
+from training.chat.terminal import run_chat, run_sample
 from training.config import ModelConfig
 from training.model.generation import Sampling
 from training.model.initialization import new_model
 from training.model.transformer import Transformer
-from training.sample import run_chat, run_sample
 from training.sft_config import load_sft_config
-from training.vocabulary import open_checkpoint
 
 QUESTIONS = {"one": "eins", "two": "zwei", "three": "drei!"}
 
@@ -61,7 +61,7 @@ def losses(output: Path) -> list[float]:
 
 
 def weights(path: Path) -> dict[str, torch.Tensor]:
-    return dict(open_checkpoint(path, "cpu").model.named_parameters())
+    return dict(load_model(path, "cpu").model.named_parameters())
 
 
 def test_it_learns_to_answer_and_to_stop(config: Callable[..., Path], tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 from tokenizers import Tokenizer
 
+from training.chat.packing import PackedRows
 from training.data.batches import IGNORE_INDEX
-from training.packing import PackedRows
 
 _STYLE = """
 :root { color-scheme: light dark; }
@@ -24,7 +24,7 @@ i { font-style: normal; color: #a60; font-size: .85em; }
 """
 
 
-def preview(rows: PackedRows, tokenizer: Tokenizer, title: str, *, count: int = 20) -> str:
+def preview_page(rows: PackedRows, tokenizer: Tokenizer, title: str, *, count: int = 20) -> str:
     """HTML of the first `count` rows."""
     special = {number for number, token in tokenizer.get_added_tokens_decoder().items() if token.special}
     shown = range(min(count, len(rows.tokens)))

@@ -10,9 +10,10 @@ from typing import TextIO
 from tokenizers.decoders import DecodeStream
 
 from pipeline.contract.errors import ConfigError
-from training.chat import Message
+from training.chat.format import Message
+from training.chat.loaded_model import LoadedModel, load_model
+from training.chat.vocabulary import Vocabulary
 from training.model.generation import Sampling, stream
-from training.vocabulary import Opened, Vocabulary, open_checkpoint
 
 HELP = "/system TEXT sets the system message, /reset forgets the conversation, /quit (or Ctrl-D) ends it"
 
@@ -42,7 +43,7 @@ def run_sample(
         ConfigError: a prompt that leaves no room in the model's context, or a device that is not there.
     """
     sink = sink or sys.stdout
-    opened = open_checkpoint(path, device)
+    opened = load_model(path, device)
     written = []
     for number, text in enumerate(prompts):
         if chat:
@@ -55,7 +56,7 @@ def run_sample(
     return written
 
 
-def reply(opened: Opened, ids: Sequence[int], sampling: Sampling) -> Iterator[str]:
+def reply(opened: LoadedModel, ids: Sequence[int], sampling: Sampling) -> Iterator[str]:
     """The text that follows `ids`, in pieces as they come; whole characters only.
 
     Raises:
@@ -109,12 +110,12 @@ def run_chat(
         ConfigError: a message that leaves no room in the model's context, or a device that is not there.
     """
     source, sink = source or sys.stdin, sink or sys.stdout
-    opened = open_checkpoint(path, device)
+    opened = load_model(path, device)
     opened.format()  # refuse a base model before the first question
     terminal = source.isatty() and sink.isatty()
     if terminal:
         print(f"{opened.checkpoint.path}, step {opened.checkpoint.progress.step}. {HELP}", file=sink)
-    session = Session(opened, sampling, system, sink)
+    session = ChatSession(opened, sampling, system, sink)
     for line in _lines(source, sink, terminal):
         if line in ("/quit", "/exit"):
             return
@@ -126,10 +127,10 @@ def run_chat(
             print(error, file=sink)
 
 
-class Session:
+class ChatSession:
     """One conversation."""
 
-    def __init__(self, opened: Opened, sampling: Sampling, system: str | None, sink: TextIO) -> None:
+    def __init__(self, opened: LoadedModel, sampling: Sampling, system: str | None, sink: TextIO) -> None:
         self._opened, self._sampling, self._sink = opened, sampling, sink
         self._format = opened.format()
         self._system, self._turns = system, 0

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from training.chat import Rendered
+from training.chat.format import RenderedConversation
 from training.data.batches import IGNORE_INDEX
 
 
@@ -45,10 +45,10 @@ class PackedRows:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Fitted:
+class FittedConversations:
     """What is left of the conversations when none is longer than a row."""
 
-    kept: list[Rendered]
+    kept: list[RenderedConversation]
     positions: list[int]
     """Where each kept one stood in the input."""
     truncated: int
@@ -59,7 +59,7 @@ class Fitted:
     """Left out: nothing in it is learned (all weights 0)."""
 
 
-def fit(conversations: Sequence[Rendered], length: int) -> Fitted:
+def fit_conversations(conversations: Sequence[RenderedConversation], length: int) -> FittedConversations:
     """Cut each conversation to at most `length` + 1 ids (`length` cells), after a learned turn."""
     kept, positions, counts = [], [], collections.Counter[str]()
     for position, rendered in enumerate(conversations):
@@ -73,10 +73,10 @@ def fit(conversations: Sequence[Rendered], length: int) -> Fitted:
         counts["truncated"] += len(rendered.ids) > length + 1
         kept.append(rendered.cut(end))
         positions.append(position)
-    return Fitted(kept, positions, counts["truncated"], counts["too_long"], counts["unsupervised"])
+    return FittedConversations(kept, positions, counts["truncated"], counts["too_long"], counts["unsupervised"])
 
 
-def _last_learned_turn(rendered: Rendered, limit: int) -> int:
+def _last_learned_turn(rendered: RenderedConversation, limit: int) -> int:
     """The end of the last turn that ends within `limit` ids and is learned, or 0; what follows teaches nothing."""
     ends = [end for end in rendered.turn_ends if end <= limit and rendered.supervised[end - 1]]
     return ends[-1] if ends else 0
@@ -120,11 +120,11 @@ def best_fit(lengths: Sequence[int], capacity: int) -> list[list[int]]:
     return rows
 
 
-def pack(conversations: Sequence[Rendered], length: int, pad_id: int) -> PackedRows:
+def pack(conversations: Sequence[RenderedConversation], length: int, pad_id: int) -> PackedRows:
     """Rows of `length` cells.
 
     Args:
-        conversations: each of 2 to `length` + 1 ids with something learned (see `fit`).
+        conversations: each of 2 to `length` + 1 ids with something learned (see `fit_conversations`).
         length: cells of a row.
         pad_id: the input of cells that hold nothing.
 

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.chat import Rendered
+from training.chat.format import RenderedConversation
+from training.chat.packing import best_fit, fit_conversations, pack
 from training.data.batches import IGNORE_INDEX
-from training.packing import best_fit, fit, pack
 
 
-def rendered(ids: Sequence[int], learned: Sequence[int], ends: Sequence[int] = ()) -> Rendered:
-    return Rendered(np.array(ids, np.int32), np.array(learned, np.bool_), tuple(ends) or (len(ids),))
+def rendered(ids: Sequence[int], learned: Sequence[int], ends: Sequence[int] = ()) -> RenderedConversation:
+    return RenderedConversation(np.array(ids, np.int32), np.array(learned, np.bool_), tuple(ends) or (len(ids),))
 
 
 def test_a_packed_row_written_out() -> None:
@@ -66,23 +66,23 @@ def test_a_long_conversation_is_cut_after_the_last_learned_turn_that_fits() -> N
     learned = [0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0, 1, 1]
     conversation = rendered(ids, learned, (4, 7, 10, 13))
     for length, kept in ((12, 13), (11, 7), (6, 7)):  # 12 cells hold 13 ids
-        fitted = fit([conversation], length)
+        fitted = fit_conversations([conversation], length)
         assert [len(one.ids) for one in fitted.kept] == [kept]
         assert (fitted.truncated, fitted.too_long) == (int(kept < 13), 0)
-    fitted = fit([conversation], 5)
+    fitted = fit_conversations([conversation], 5)
     assert (fitted.kept, fitted.truncated, fitted.too_long) == ([], 0, 1)
 
 
 def test_what_follows_the_last_learned_turn_is_left_out_and_not_counted_as_cut() -> None:
     conversation = rendered([0, 2, 21, 3, 1, 22, 3], [0, 0, 1, 1, 0, 0, 0], (4, 7))
-    fitted = fit([conversation], 10)
+    fitted = fit_conversations([conversation], 10)
     assert fitted.kept[0].ids.tolist() == [0, 2, 21, 3]
     assert fitted.truncated == 0
 
 
 def test_nothing_learned_is_counted_and_refused() -> None:
     nothing, something = rendered([0, 1, 3], [0, 0, 0]), rendered([0, 1, 3], [0, 0, 1])
-    fitted = fit([nothing, something], 10)
+    fitted = fit_conversations([nothing, something], 10)
     assert (fitted.unsupervised, fitted.positions) == (1, [1])
     with pytest.raises(ValueError, match="conversation 1 has no learned token"):
         pack([something, nothing], 10, 0)

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.contract.errors import InputError
-from training.chat import Message
-from training.conversations import Conversation, Fault, load_conversations, parse, parse_messages
+from training.chat.conversations import Conversation, Fault, load_conversations, parse, parse_messages
+from training.chat.format import Message
 
 GOOD = {"id": "a", "messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]}
 

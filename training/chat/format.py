@@ -42,7 +42,7 @@ class Message:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Rendered:
+class RenderedConversation:
     """One conversation as ids."""
 
     ids: npt.NDArray[np.int32]
@@ -52,10 +52,10 @@ class Rendered:
     turn_ends: tuple[int, ...]
     """How many ids there are up to the end of each message."""
 
-    def cut(self, length: int) -> "Rendered":
+    def cut(self, length: int) -> "RenderedConversation":
         """The first `length` ids."""
         ends = tuple(end for end in self.turn_ends if end <= length)
-        return Rendered(self.ids[:length], self.supervised[:length], ends)
+        return RenderedConversation(self.ids[:length], self.supervised[:length], ends)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -90,11 +90,11 @@ class ChatFormat:
         """The ids at which a reply ends."""
         return frozenset({self.end_of_turn_id, self.bos_id})
 
-    def render(self, messages: Sequence[Message]) -> Rendered:
+    def render(self, messages: Sequence[Message]) -> RenderedConversation:
         """A whole conversation; see `render_all` for many."""
         return self.render_all([messages])[0]
 
-    def render_all(self, conversations: Sequence[Sequence[Message]]) -> list[Rendered]:
+    def render_all(self, conversations: Sequence[Sequence[Message]]) -> list[RenderedConversation]:
         """Many conversations, encoded together.
 
         Raises:
@@ -111,14 +111,14 @@ class ChatFormat:
         """The conversation so far and the token that hands over to the assistant."""
         return [*self.render(messages).ids.tolist(), self.role_ids["assistant"]]
 
-    def _assemble(self, messages: Sequence[Message], contents: Sequence[list[int]]) -> Rendered:
+    def _assemble(self, messages: Sequence[Message], contents: Sequence[list[int]]) -> RenderedConversation:
         ids, supervised, ends = [self.bos_id], [False], []
         for message, content in zip(messages, contents, strict=True):
             learned = message.role == "assistant" and message.trained
             ids += [self.role_ids[message.role], *content, self.end_of_turn_id]
             supervised += [False, *([learned] * (len(content) + 1))]
             ends.append(len(ids))
-        return Rendered(np.array(ids, np.int32), np.array(supervised, np.bool_), tuple(ends))
+        return RenderedConversation(np.array(ids, np.int32), np.array(supervised, np.bool_), tuple(ends))
 
 
 def add_chat_tokens(tokenizer: Tokenizer) -> Tokenizer:

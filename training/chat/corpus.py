@@ -1,20 +1,18 @@
-"""Conversations as training batches: read, split, rendered, packed, and checked before anything is learned."""
+"""Conversations as packed rows: read, split, rendered, packed, and checked before anything is learned."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from pipeline.contract.errors import InputError
 from pipeline.contract.manifest import sha256_file
-from training.chat import ChatFormat
-from training.conversations import Conversation, load_conversations
-from training.data.batches import IGNORE_INDEX, Batch, shares
-from training.data.order import Order
-from training.packing import PackedRows, fit, pack
+from training.chat.conversations import Conversation, load_conversations
+from training.chat.format import ChatFormat
+from training.chat.packing import PackedRows, fit_conversations, pack
+from training.data.batches import IGNORE_INDEX
 from training.sft_config import SftConfig
 
 PORTION = 4096
@@ -82,7 +80,7 @@ def _split(conversations: Sequence[Conversation], format: ChatFormat, length: in
     rendered = []
     for start in range(0, len(conversations), PORTION):
         rendered += format.render_all([one.messages for one in conversations[start : start + PORTION]])
-    fitted = fit(rendered, length)
+    fitted = fit_conversations(rendered, length)
     if not fitted.kept:
         problem = f"{len(conversations)} conversations, of which none can be learned from"
         lost = f"{fitted.too_long} have no reply within {length} tokens, {fitted.unsupervised} have nothing to learn"
@@ -130,51 +128,3 @@ def _refuse(name: str, problem: str, wrong: Any) -> None:
     if wrong.any():
         row, cell = np.argwhere(wrong)[0]
         raise InputError(name, f"row {row} {problem} (cell {cell}; {int(wrong.sum())} such)")
-
-
-class ChatData:
-    """The training rows for one of the processes; see `batches.BatchSource`.
-
-    Every epoch has an order of its own. The last step of the last epoch may have fewer rows.
-    """
-
-    def __init__(
-        self, rows: PackedRows, *, epochs: int, count: int, micro: int, seed: int, rank: int, size: int
-    ) -> None:
-        self._rows, self._total = rows, epochs * len(rows.tokens)
-        self._order = Order([len(rows.tokens)], [1.0], seed)
-        self._count, self._micro, self._rank, self._size = count, micro, rank, size
-
-    @property
-    def sequences_per_step(self) -> int:
-        """See BatchSource."""
-        return self._count
-
-    @property
-    def steps(self) -> int:
-        """Steps until every row has been seen `epochs` times."""
-        return -(-self._total // self._count)
-
-    def step(self, first: int) -> list[Batch]:
-        """See BatchSource."""
-        positions = np.arange(first, min(first + self._count, self._total), dtype=np.int64)
-        rows = self._order.locate(positions)[2].tolist()
-        return list(batches(self._rows, rows, micro=self._micro, rank=self._rank, size=self._size))
-
-
-def batches(rows: PackedRows, chosen: Sequence[int], *, micro: int, rank: int, size: int) -> Iterator[Batch]:
-    """One process's share of the `chosen` rows."""
-    for mine in shares(len(chosen), micro, rank, size):
-        yield _batch(rows, [None if index is None else chosen[index] for index in mine])
-
-
-def _batch(rows: PackedRows, chosen: Sequence[int | None]) -> Batch:
-    """One row for each number; one that teaches nothing for None."""
-    numbers = np.array([0 if number is None else number for number in chosen])
-    targets = rows.targets[numbers].astype(np.int64)
-    targets[[number is None for number in chosen]] = IGNORE_INDEX
-    return Batch(
-        tokens=torch.from_numpy(rows.tokens[numbers].astype(np.int64)),
-        targets=torch.from_numpy(targets),
-        document_ids=torch.from_numpy(rows.document_ids[numbers].astype(np.int64)),
-    )

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.contract.errors import InputError, nearest
-from training.chat import ROLES, Message
+from training.chat.format import ROLES, Message
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -9,23 +9,24 @@ from tokenizers import Tokenizer
 
 from pipeline.contract.errors import ConfigError, InputError
 from training import checkpoint
-from training.chat import Message, add_chat_tokens
+from training.chat.format import Message, add_chat_tokens
+from training.chat.loaded_model import LoadedModel
+from training.chat.terminal import ChatSession, pieces, reply, run_chat, run_sample
+from training.chat.vocabulary import Vocabulary
 from training.model.generation import Sampling
 from training.model.transformer import Transformer
-from training.sample import Session, pieces, reply, run_chat, run_sample
-from training.vocabulary import Opened, Vocabulary
 
 Build = Callable[..., Transformer]
 WARM = Sampling(max_tokens=9, temperature=1.0, seed=3)
 
 
 @pytest.fixture
-def opened(random_model: Build, save_parent: Callable[[Transformer], Path], byte_tokenizer: Tokenizer) -> Opened:
+def opened(random_model: Build, save_parent: Callable[[Transformer], Path], byte_tokenizer: Tokenizer) -> LoadedModel:
     """A chat model of random weights."""
     model = random_model(context_length=64)
     found = checkpoint.read(save_parent(model))
     vocabulary = Vocabulary(tokenizer=add_chat_tokens(byte_tokenizer), end_of_text_id=256)
-    return Opened(checkpoint=found, model=model, vocabulary=vocabulary)
+    return LoadedModel(checkpoint=found, model=model, vocabulary=vocabulary)
 
 
 def test_samples_repeat_and_each_prompt_has_its_own_chance(
@@ -39,18 +40,18 @@ def test_samples_repeat_and_each_prompt_has_its_own_chance(
     assert screen.getvalue() == f"{first[0]}\n{first[1]}\nab{first[2]}\n"
 
 
-def test_pieces_are_whole_characters_up_to_the_end_of_the_turn(opened: Opened) -> None:
+def test_pieces_are_whole_characters_up_to_the_end_of_the_turn(opened: LoadedModel) -> None:
     assert list(pieces(opened.vocabulary, [*"é漢".encode(), 105, 261, 105])) == ["é", "漢", "i"]
     assert list(pieces(opened.vocabulary, [105, 256])) == ["i"]
 
 
-def test_a_prompt_without_room_is_refused(opened: Opened) -> None:
+def test_a_prompt_without_room_is_refused(opened: LoadedModel) -> None:
     with pytest.raises(ConfigError, match="prompt: has 64 tokens; the model's context takes 63"):
         list(reply(opened, [1] * 64, WARM))
 
 
-def test_a_session_remembers_until_there_is_no_room(opened: Opened) -> None:
-    session = Session(opened, Sampling(max_tokens=4, temperature=0.0), "be", io.StringIO())
+def test_a_session_remembers_until_there_is_no_room(opened: LoadedModel) -> None:
+    session = ChatSession(opened, Sampling(max_tokens=4, temperature=0.0), "be", io.StringIO())
     session.take("one")
     session.take("two")
     assert [message.role for message in session.history] == ["user", "assistant", "user", "assistant"]
@@ -62,9 +63,9 @@ def test_a_session_remembers_until_there_is_no_room(opened: Opened) -> None:
     assert len(session.history) == 2
 
 
-def test_commands(opened: Opened) -> None:
+def test_commands(opened: LoadedModel) -> None:
     screen = io.StringIO()
-    session = Session(opened, Sampling(max_tokens=4, temperature=0.0), None, screen)
+    session = ChatSession(opened, Sampling(max_tokens=4, temperature=0.0), None, screen)
     session.take("one")
     session.take("/reset")
     assert session.history == []

@@ -9,7 +9,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from tokenizers.processors import TemplateProcessing
 
 from pipeline.contract.errors import InputError
-from training.chat import (
+from training.chat.format import (
     CHAT_TOKENS,
     END_OF_TURN,
     PAD,
