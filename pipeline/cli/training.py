@@ -112,7 +112,8 @@ def evaluate(
 ) -> None:
     """Measure a model: bits per byte, and benchmarks through lm-evaluation-harness."""
     from pipeline.cli.console import console
-    from training.evaluate import EvalConfig, run_eval
+    from training.evaluation.config import EvalConfig
+    from training.evaluation.evaluate import run_eval
 
     fields = {
         "tasks": [name.strip() for name in tasks.split(",") if name.strip()], "text": text, "limit": limit,

@@ -30,9 +30,9 @@ from tokenizers import Tokenizer
 
 from training.chat.vocabulary import Vocabulary
 from training.config import ModelConfig
-from training.eval_tasks import load_task
+from training.evaluation.lm_adapter import AdapterOptions, TokenmillLM
+from training.evaluation.local_tasks import load_task
 from training.export import write_hf
-from training.lm_adapter import AdapterOptions, TokenmillLM
 from training.model.initialization import new_model
 
 SHAPE = ModelConfig(layers=6, width=256, heads=8, context_length=512, vocabulary_size=50_257)

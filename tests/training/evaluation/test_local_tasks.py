@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pipeline.contract.errors import InputError
-from training.eval_tasks import Items, available, load_task, load_tasks, read_excluded, task_names
+from training.evaluation.local_tasks import Items, available, load_task, load_tasks, read_excluded, task_names
 
 GOOD = {"id": "a", "query": "1 + 1 =", "choices": ["2", "3"], "label": 0}
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from training.evaluation.scoring import Request, Score, score, score_long
 from training.model.transformer import Transformer
-from training.scoring import Request, Score, score, score_long
 
 
 def one_by_one(model: Transformer, context: list[int], continuation: list[int]) -> Score:

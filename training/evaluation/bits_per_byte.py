@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 from pipeline.contract.errors import InputError
 from pipeline.contract.shards import open_shards
 from training.chat.vocabulary import Vocabulary
+from training.evaluation.scoring import score_long
 from training.model.transformer import Transformer
-from training.scoring import score_long
 
 PORTION = 64
 """Documents scored between two reports of progress."""

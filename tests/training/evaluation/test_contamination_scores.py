@@ -12,10 +12,11 @@ from rich.console import Console
 from warc_pages import Page, article, write_warc
 
 from pipeline.contract.contamination import read_contamination
-from pipeline.contract.errors import ConfigError, InputError
-from training.contaminated import Checked, split_scores
-from training.eval_tasks import load_task
-from training.evaluate import EvalConfig, run_eval
+from pipeline.contract.errors import InputError
+from training.evaluation.config import EvalConfig
+from training.evaluation.contamination_scores import ContaminationRecord, split_scores
+from training.evaluation.evaluate import run_eval
+from training.evaluation.local_tasks import load_task
 from training.model.transformer import Transformer
 
 Build = Callable[..., Transformer]
@@ -72,11 +73,11 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_states_of_a_task_s_items(built: Path) -> None:
     wanted = ["contaminated", "clean", "clean", "clean", "unchecked"]
-    checked = Checked(built / "out")
-    assert load_task("arc_easy", built, checked=checked).states == {"arc_easy": wanted}
-    assert load_task("own", built, checked=checked).states == {"own": wanted}
-    assert load_task("mmlu", built, checked=checked).states == {"mmlu_s0": wanted[::2], "mmlu_s1": wanted[1::2]}
-    assert load_task("arc_easy", built, {"q0", "q2"}, checked).states == {"arc_easy": ["clean", "clean", "unchecked"]}
+    record = ContaminationRecord(built / "out")
+    assert load_task("arc_easy", built, record=record).states == {"arc_easy": wanted}
+    assert load_task("own", built, record=record).states == {"own": wanted}
+    assert load_task("mmlu", built, record=record).states == {"mmlu_s0": wanted[::2], "mmlu_s1": wanted[1::2]}
+    assert load_task("arc_easy", built, {"q0", "q2"}, record).states == {"arc_easy": ["clean", "clean", "unchecked"]}
     assert load_task("arc_easy", built).states == {}
     assert sum(state == "contaminated" for state in read_contamination(built / "out").states.values()) == 3
 
@@ -129,22 +130,13 @@ def test_metrics_by_hand() -> None:
 
 
 def test_tasks_that_the_run_did_not_look_for_are_refused(built: Path, tmp_path: Path) -> None:
-    checked = Checked(built / "out")
+    record = ContaminationRecord(built / "out")
     with pytest.raises(
         InputError, match=r"task 'piqa': .* did not look for the items of piqa.jsonl\n  known: arc_easy"
     ):
-        load_task("piqa", built, checked=checked)
+        load_task("piqa", built, record=record)
     write(tmp_path / "arc_easy.jsonl", [{"id": "q0", **item} for item in items()][:2])
     with pytest.raises(InputError, match=r"looked for the items of another arc_easy\.jsonl"):
-        load_task("arc_easy", tmp_path, checked=checked)
+        load_task("arc_easy", tmp_path, record=record)
     with pytest.raises(InputError, match="is not a run folder"):
-        Checked(tmp_path)
-
-
-def test_it_is_about_benchmarks() -> None:
-    with pytest.raises(ValueError, match="exclude_contaminated: is about benchmarks, and no tasks are named"):
-        EvalConfig(text=("a",), exclude_contaminated="out")
-    with pytest.raises(ConfigError, match="tasks: nothing to measure"):
-        from pipeline.contract.config import build
-
-        build(EvalConfig, {}, "eval")
+        ContaminationRecord(tmp_path)

@@ -15,7 +15,7 @@ from typing import Any
 from pipeline.contract.contamination import State
 from pipeline.contract.errors import InputError, nearest
 from pipeline.contract.yaml_text import read_yaml
-from training.contaminated import Checked
+from training.evaluation.contamination_scores import ContaminationRecord
 
 TASK_FOLDER = Path(__file__).with_name("tasks")
 OWN_TASK = "multiple_choice"
@@ -81,14 +81,16 @@ def data_files(name: str) -> dict[str, str]:
     return {"test": f"{name}.jsonl"}
 
 
-def load_task(name: str, folder: Path, excluded: Collection[str] = (), checked: Checked | None = None) -> LocalTask:
+def load_task(
+    name: str, folder: Path, excluded: Collection[str] = (), record: ContaminationRecord | None = None
+) -> LocalTask:
     """A task over the files in `folder`.
 
     Args:
         name: of a file in `tasks/`, or of a jsonl file in `folder`.
         folder: where the task's files are.
         excluded: keys of items to leave out (see `read_excluded`).
-        checked: knows which items are contaminated.
+        record: knows which items are contaminated.
 
     Raises:
         InputError: the task or its file is not there; a line is no item; nothing is left; its items were not checked.
@@ -104,7 +106,7 @@ def load_task(name: str, folder: Path, excluded: Collection[str] = (), checked: 
     chosen = raw["output_type"] == "multiple_choice"
     splits = {split: read_items(path, chosen=chosen) for split, path in files.items() if path.is_file()}
     every, names = len(splits["test"]), splits["test"].names
-    states = checked.states(name, files["test"], names) if checked else []
+    states = record.states(name, files["test"], names) if record else []
     state_of = {id(item): state for item, state in zip(splits["test"], states, strict=False)}
     splits["test"] = Items(item for item in splits["test"] if not keys(name, item) & set(excluded))
     if not splits["test"]:
@@ -122,7 +124,7 @@ def load_task(name: str, folder: Path, excluded: Collection[str] = (), checked: 
         excluded=every - len(left),
         chance=_chance(left) if chosen else None,
         examples=min(len(rows[shown]) for rows in parts.values()) - (shown == "test"),
-        states={part: [state_of[id(item)] for item in rows["test"]] for part, rows in parts.items()} if checked else {},
+        states={part: [state_of[id(item)] for item in rows["test"]] for part, rows in parts.items()} if record else {},
     )
 
 
@@ -217,7 +219,7 @@ def _split(name: str, splits: Mapping[str, Items], key: str) -> dict[str, dict[s
 
 
 def load_tasks(
-    names: Sequence[str], folder: Path, excluded: Collection[str] = (), checked: Checked | None = None
+    names: Sequence[str], folder: Path, excluded: Collection[str] = (), record: ContaminationRecord | None = None
 ) -> list[LocalTask]:
     """Several tasks; `all` stands for every task whose file is in `folder`.
 
@@ -227,4 +229,4 @@ def load_tasks(
     wanted = list(dict.fromkeys(name for entry in names for name in (available(folder) if entry == "all" else [entry])))
     if not wanted:
         raise InputError(str(folder), "no task is named", known=available(folder))
-    return [load_task(name, folder, excluded, checked) for name in wanted]
+    return [load_task(name, folder, excluded, record) for name in wanted]

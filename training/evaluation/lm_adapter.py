@@ -14,9 +14,9 @@ from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs, po
 
 from training.chat.format import Message, render_text, template
 from training.chat.vocabulary import Vocabulary
+from training.evaluation.scoring import Request, score_long
 from training.model.generation import Sampling, stream
 from training.model.transformer import Transformer
-from training.scoring import Request, score_long
 
 PORTION = 1024
 """Requests scored between two reports of progress; those of one item stay together, so that its context is shared."""

@@ -19,7 +19,7 @@ from pipeline.contract.manifest import sha256_file
 Aggregation = Callable[[Sequence[Any]], float]
 
 
-class Checked:
+class ContaminationRecord:
     """What the run folder `out` knows of benchmark items.
 
     Raises:
