@@ -32,7 +32,7 @@ NOT_TYPED = {
     r"make (run|test)\b": "made the demo, and runs this test",
     r".*--nproc 8\b": "wants 8 GPUs",
     r"torchrun ": "wants 8 machines with 8 GPUs each",
-    r"python -m training\.bench configs/training/gpt2-124m": "trains 124M parameters, hours without a GPU",
+    r"python -m training\.tools\.bench configs/training/gpt2-124m": "trains 124M parameters, hours without a GPU",
     r"python tests/benchmarks/": "measures for minutes to hours, on a crawl of its own",
     r"duckdb ": "another program, which is not installed here",
 }

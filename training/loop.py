@@ -17,16 +17,17 @@ from torch import Tensor
 
 from pipeline.contract.errors import TokenmillError
 from training import parallel
-from training.checkpoint import Progress
+from training.checkpoints.checkpoint import Progress
 from training.config import CheckpointConfig, OptimizerConfig, ParallelConfig, RunConfig
 from training.data.batches import Batch, BatchSource, Prefetcher
-from training.logs import Logs
 from training.losses import next_token_losses
 from training.model.flops import peak_flops
 from training.model.optimizers import Optimizers, learning_rate
 from training.model.transformer import Transformer
-from training.parallel import World
-from training.stopping import StopSignals, handling
+from training.runtime import distributed
+from training.runtime.distributed import World
+from training.runtime.logs import Logs
+from training.runtime.stopping import StopSignals, handling
 
 MAX_SKIPS = 10
 """Updates dropped in a row for a loss or gradient that is no number, before the run stops."""
@@ -101,7 +102,7 @@ def fit(job: Job, progress: Progress) -> Outcome:
     last, skips = None, 0
     signals = StopSignals()
     # Until all processes are here a signal ends each at once: one that notes it would wait for those that ended.
-    parallel.gather(job.world, None)
+    distributed.gather(job.world, None)
     with handling(signals.note):
         try:
             while progress.step < job.steps and not (last and last.stop):
@@ -182,17 +183,17 @@ def gradients(
         losses = next_token_losses(model, here, chunk=settings.loss_chunk)
         (losses.sum() * scale).backward()  # type: ignore[no-untyped-call]
         nats += losses.detach().sum(dtype=torch.float64)
-    parallel.sum_over(world, nats)
+    distributed.sum_over(world, nats)
     norm = torch.nn.utils.clip_grad_norm_(model.parameters(), math.inf if clip is None else clip)
     # The one point of a step where the CPU waits for the GPU.
-    facts = torch.stack([nats[0] / totals[0], parallel.whole(norm).double(), totals[0], totals[1]]).tolist()
+    facts = torch.stack([nats[0] / totals[0], distributed.whole(norm).double(), totals[0], totals[1]]).tolist()
     return StepResult(loss=facts[0], gradient_norm=facts[1], tokens=int(facts[2]), stop=facts[3] > 0)
 
 
 def totals_of(batches: Sequence[Batch], world: World, *, stop: bool) -> Tensor:
     """Supervised tokens, and processes asked to stop, over all processes: float64 (2,)."""
     mine = [sum(batch.supervised for batch in batches), int(stop)]
-    return parallel.sum_over(world, torch.tensor(mine, dtype=torch.float64, device=world.device))
+    return distributed.sum_over(world, torch.tensor(mine, dtype=torch.float64, device=world.device))
 
 
 def _report(job: Job, meter: "Meter", progress: Progress, last: StepResult) -> None:

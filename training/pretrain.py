@@ -8,7 +8,7 @@ same command.
 """
 
 if __name__ == "__main__":  # before torch is imported, which takes seconds
-    from training.stopping import handle, stop_now
+    from training.runtime.stopping import handle, stop_now
 
     handle(stop_now)
 
@@ -21,20 +21,22 @@ from pathlib import Path
 from pipeline.contract.config import differences, resolved
 from pipeline.contract.errors import ConfigError, Stopped, TokenmillError
 from pipeline.contract.yaml_text import Tree
-from training import checkpoint, parallel
-from training.checkpoint import Checkpoint, Progress
+from training import parallel
+from training.checkpoints import checkpoint
+from training.checkpoints.checkpoint import Checkpoint, Progress
 from training.config import PretrainConfig, load_config
 from training.data.corpus import Corpus, open_corpus
 from training.data.token_batches import Reader, training_data
 from training.data.tokenizer import parse_tokenizer, read_tokenizer
-from training.logs import Logs, NoLogs, RunLogs
 from training.loop import Job, Outcome, fit, reach
 from training.model.flops import flops_per_token, parameter_count
 from training.model.optimizers import Optimizers, build_optimizers
 from training.model.transformer import Transformer
-from training.parallel import World
 from training.probes import Samples, Validation
-from training.stopping import speaks, stopped
+from training.runtime import distributed
+from training.runtime.distributed import World
+from training.runtime.logs import Logs, NoLogs, RunLogs
+from training.runtime.stopping import speaks, stopped
 
 KIND = "pretrain"
 
@@ -199,7 +201,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         inputs = open_inputs(load_config(options.config, options.set))
-        outcome = run(inputs, parallel.start(inputs.config.parallel))
+        outcome = run(inputs, distributed.start(inputs.config.parallel))
         if outcome.signal is not None:
             raise ended(inputs.config, outcome.signal)
     except Stopped as error:
@@ -213,4 +215,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    parallel.leave(main())
+    distributed.leave(main())

@@ -11,11 +11,12 @@ from training.data.batches import IGNORE_INDEX
 from training.data.corpus import Corpus
 from training.data.token_batches import Reader, validation_batches
 from training.data.tokenizer import byte_lengths
-from training.logs import Logs
 from training.losses import bits_per_byte, next_token_losses
 from training.model.generation import Sampling, generate
 from training.model.transformer import Transformer
-from training.parallel import World
+from training.runtime import distributed
+from training.runtime.distributed import World
+from training.runtime.logs import Logs
 
 
 class Validation:
@@ -50,7 +51,7 @@ class Validation:
             here = batch.to(world.device)
             nats = next_token_losses(self._model, here, chunk=config.parallel.loss_chunk)
             sums += self._sums(batch.targets.numpy(), nats.double().cpu().numpy())
-        total, tokens, counted, size = parallel.sum_over(world, sums.to(world.device)).tolist()
+        total, tokens, counted, size = distributed.sum_over(world, sums.to(world.device)).tolist()
         row = {"validation_loss": total / tokens}
         if size:
             row["bits_per_byte"] = bits_per_byte(np.array([counted]), np.array([int(size)]))

@@ -9,7 +9,7 @@ the same command.
 """
 
 if __name__ == "__main__":  # before torch is imported, which takes seconds
-    from training.stopping import handle, stop_now
+    from training.runtime.stopping import handle, stop_now
 
     handle(stop_now)
 
@@ -26,25 +26,27 @@ from pipeline.contract.config import differences, resolved
 from pipeline.contract.errors import ConfigError, Stopped, TokenmillError
 from pipeline.contract.manifest import TokenizerInfo, write_json
 from pipeline.contract.yaml_text import Tree
-from training import checkpoint, parallel
+from training import parallel
 from training.chat.batches import ChatBatches, row_batches
 from training.chat.corpus import ChatCorpus, open_chat
 from training.chat.format import ChatFormat, Message, add_chat_tokens, check_tokenizer, template
 from training.chat.preview import preview_page
 from training.chat.vocabulary import Vocabulary
-from training.checkpoint import Checkpoint, Progress
+from training.checkpoints import checkpoint
+from training.checkpoints.checkpoint import Checkpoint, Progress
 from training.config import ModelConfig
-from training.launch import processes, run_processes
-from training.logs import Logs, NoLogs, RunLogs
 from training.loop import Job, Outcome, fit, reach
 from training.losses import next_token_losses, sparse_head_losses
 from training.model.flops import flops_per_token
 from training.model.generation import Sampling, generate
 from training.model.optimizers import Optimizers, build_optimizers
 from training.model.transformer import Transformer
-from training.parallel import World
+from training.runtime import distributed
+from training.runtime.distributed import World
+from training.runtime.launch import processes, run_processes
+from training.runtime.logs import Logs, NoLogs, RunLogs
+from training.runtime.stopping import SIGNALS, speaks, stopped
 from training.sft_config import SftConfig, load_sft_config
-from training.stopping import SIGNALS, speaks, stopped
 
 KIND = "sft"
 
@@ -190,9 +192,9 @@ def start_unused_rows(model: Transformer, inputs: Inputs) -> None:
     if known >= last:
         return
     for table in [model.embed.weight, *([] if model.head is None else [model.head.weight])]:
-        rows = parallel.whole(table).clone()
+        rows = distributed.whole(table).clone()
         rows[known:last] = rows[:known].mean(dim=0)
-        parallel.assign(table, rows)
+        distributed.assign(table, rows)
 
 
 def job(
@@ -242,7 +244,7 @@ class Validation:
             here = batch.to(world.device)
             nats = next_token_losses(self._model, here, chunk=config.parallel.loss_chunk)
             sums += torch.tensor([nats.double().sum().item(), batch.supervised], dtype=torch.float64)
-        total, tokens = parallel.sum_over(world, sums.to(world.device)).tolist()
+        total, tokens = distributed.sum_over(world, sums.to(world.device)).tolist()
         return {"validation_loss": total / tokens}
 
 
@@ -349,7 +351,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         inputs = open_inputs(load_sft_config(options.config, options.set))
-        outcome = run(inputs, parallel.start(inputs.config.parallel))
+        outcome = run(inputs, distributed.start(inputs.config.parallel))
         if outcome.signal is not None:
             raise ended(inputs, outcome.signal)
     except Stopped as error:
@@ -363,4 +365,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    parallel.leave(main())
+    distributed.leave(main())

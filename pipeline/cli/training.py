@@ -37,10 +37,10 @@ def add_training_commands(app: typer.Typer) -> None:
 
 def train(config: TrainingConfig, nproc: Nproc = None, overrides: Overrides = []) -> None:
     """Pretrain a model on token shards; the same command again goes on from the newest checkpoint."""
-    from training.stopping import handling, stop_now
+    from training.runtime.stopping import handling, stop_now
 
     with handling(stop_now):
-        from training.launch import launch
+        from training.runtime.launch import launch
 
         code = launch(config, overrides, nproc)
     raise typer.Exit(_exit_code(code))
@@ -48,7 +48,7 @@ def train(config: TrainingConfig, nproc: Nproc = None, overrides: Overrides = []
 
 def sft(config: TrainingConfig, nproc: Nproc = None, overrides: Overrides = []) -> None:
     """Fine-tune a pretrained model on conversations."""
-    from training.stopping import handling, stop_now
+    from training.runtime.stopping import handling, stop_now
 
     with handling(stop_now):
         from training.sft import launch_sft
@@ -135,7 +135,7 @@ def export(
     if to != "hf":
         hint = f"token shards are exported by `tokenmill export-shards {shlex.quote(str(source))} FOLDER --to {to}`"
         raise UserError("--to", f"unknown format '{to}'", known=["hf"], hint=hint if to in _shard_formats() else None)
-    from training.export import run_export
+    from training.tools.export import run_export
 
     typer.echo(run_export(source, output, dtype))
 
@@ -154,7 +154,7 @@ def lineage(
     domain: Annotated[str | None, typer.Option(help="The steps that read pages of this domain.")] = None,
 ) -> None:
     """What the model read at a step, and when it read a page; one JSON object a line."""
-    from training.lineage import main
+    from training.tools.lineage import main
 
     given = [
         [f"--{name}", str(value)]

@@ -32,8 +32,8 @@ from training.chat.vocabulary import Vocabulary
 from training.config import ModelConfig
 from training.evaluation.lm_adapter import AdapterOptions, TokenmillLM
 from training.evaluation.local_tasks import load_task
-from training.export import write_hf
 from training.model.initialization import new_model
+from training.tools.export import write_hf
 
 SHAPE = ModelConfig(layers=6, width=256, heads=8, context_length=512, vocabulary_size=50_257)
 

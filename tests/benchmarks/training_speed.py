@@ -1,6 +1,6 @@
 """What each switch of a training config is worth here: all sides in one process, ratios to the config itself.
 
-    python tests/benchmarks/training_speed.py [CONFIG] [--json] [any option of python -m training.bench]
+    python tests/benchmarks/training_speed.py [CONFIG] [--json] [any option of python -m training.tools.bench]
 
 Without a CONFIG: configs/training/gpt2-124m.yaml on a GPU, a small shape elsewhere.
 """
@@ -10,7 +10,8 @@ from pathlib import Path
 
 import torch
 
-from training import bench, parallel
+from training.runtime import distributed
+from training.tools import bench
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "training"
 ON_GPU = (
@@ -59,4 +60,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    parallel.leave(main())
+    distributed.leave(main())

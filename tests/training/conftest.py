@@ -14,11 +14,11 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from pipeline.contract.config import resolved
 from pipeline.contract.manifest import TokenizerInfo, TokensManifest, sha256_file
 from pipeline.contract.shards import shard_name, write_shard
-from training import checkpoint
+from training.checkpoints import checkpoint
 from training.config import ModelConfig
 from training.model.initialization import new_model
 from training.model.transformer import Transformer
-from training.parallel import World
+from training.runtime.distributed import World
 
 
 def _byte_of(letter: str) -> int:

@@ -8,16 +8,17 @@ import sys
 from pathlib import Path
 
 from pipeline.contract.config import build
-from training import parallel, pretrain
+from training import pretrain
 from training.config import ParallelConfig, PretrainConfig
+from training.runtime import distributed
 
 
 def main() -> None:
-    world = parallel.start(ParallelConfig(device="cpu"))
+    world = distributed.start(ParallelConfig(device="cpu"))
     for tree in json.loads(Path(sys.argv[1]).read_text()):
         pretrain.run(pretrain.open_inputs(build(PretrainConfig, tree, "ranks")), world)
 
 
 if __name__ == "__main__":
     main()
-    parallel.leave(0)
+    distributed.leave(0)

@@ -12,8 +12,10 @@ import torch
 
 from pipeline.contract.config import build
 from pipeline.contract.errors import ConfigError
-from training import checkpoint, launch, parallel, pretrain
+from training import pretrain
+from training.checkpoints import checkpoint
 from training.config import ParallelConfig, PretrainConfig
+from training.runtime import distributed, launch
 
 STEPS = 6
 CASES = {
@@ -63,7 +65,7 @@ def keep_first_checkpoint(folder, copy):
 def runs(tokens, tmp_path_factory):
     """Folders one/CASE and two/CASE; and two/resumed, one/resumed: from the other's or own step 3."""
     folder = tmp_path_factory.mktemp("runs")
-    world = parallel.start(ParallelConfig(device="cpu"))
+    world = distributed.start(ParallelConfig(device="cpu"))
     try:
         for name, sections in CASES.items():
             alone = {} if name == "replicated" else sections
@@ -77,7 +79,7 @@ def runs(tokens, tmp_path_factory):
         start_two(folder, [tree_of(tokens, folder / "two" / "resumed")])
         go(world, tree_of(tokens, folder / "one" / "from_two"))
     finally:
-        parallel.stop()
+        distributed.stop()
     return folder
 
 
@@ -170,7 +172,7 @@ def test_processes_live_and_die_together(tmp_path, monkeypatch, how, code):
 
 def test_a_signal_reaches_every_process(tmp_path):
     (tmp_path / "script.py").write_text(SCRIPT)
-    program = "import sys; from training.launch import run_processes; sys.exit(run_processes(sys.argv[1:], 3))"
+    program = "import sys; from training.runtime.launch import run_processes; sys.exit(run_processes(sys.argv[1:], 3))"
     process = subprocess.Popen(
         [sys.executable, "-c", program, str(tmp_path / "script.py"), "wait"], stdout=subprocess.PIPE, text=True
     )
@@ -187,7 +189,7 @@ ORPHAN = """
 import os, sys, time
 from training import parallel
 from training.config import ParallelConfig
-parallel.start(ParallelConfig(device="cpu"))
+distributed.start(ParallelConfig(device="cpu"))
 print(os.getpid(), flush=True)
 time.sleep(600)
 """
@@ -196,7 +198,7 @@ time.sleep(600)
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's parent-death signal is Linux's")
 def test_processes_do_not_outlive_a_killed_launcher(tmp_path):
     (tmp_path / "script.py").write_text(ORPHAN)
-    program = "import sys; from training.launch import run_processes; run_processes(sys.argv[1:], 1)"
+    program = "import sys; from training.runtime.launch import run_processes; run_processes(sys.argv[1:], 1)"
     process = subprocess.Popen(
         [sys.executable, "-c", program, str(tmp_path / "script.py")], stdout=subprocess.PIPE, text=True
     )

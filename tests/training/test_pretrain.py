@@ -15,10 +15,12 @@ import torch
 
 from pipeline.contract.config import build
 from pipeline.contract.errors import ConfigError, InputError, TokenmillError
-from training import checkpoint, loop, parallel, pretrain
+from training import loop, parallel, pretrain
+from training.checkpoints import checkpoint
 from training.config import ParallelConfig, PretrainConfig
 from training.loop import DivergedError
 from training.model.initialization import new_model
+from training.runtime import distributed
 
 STEPS = 6
 
@@ -26,8 +28,8 @@ STEPS = 6
 @pytest.fixture(scope="module")
 def world():
     """One process, with its group."""
-    yield parallel.start(ParallelConfig(device="cpu"))
-    parallel.stop()
+    yield distributed.start(ParallelConfig(device="cpu"))
+    distributed.stop()
 
 
 def tree_of(tokens, output, **sections):
@@ -325,4 +327,4 @@ def test_the_model_of_a_run_is_the_plain_one(world, tokens, undisturbed):
     sharded = parallel.parallelize(inputs.config.model, ParallelConfig(device="cpu"), world, 17)
     plain = new_model(inputs.config.model, 17)
     for (name, a), b in zip(sharded.named_parameters(), plain.parameters(), strict=True):
-        assert torch.equal(parallel.whole(a), b), name
+        assert torch.equal(distributed.whole(a), b), name

@@ -6,11 +6,11 @@ from pathlib import Path
 import torch
 
 from pipeline.contract.errors import InputError
-from training import checkpoint
 from training.chat.format import ChatFormat
 from training.chat.vocabulary import Vocabulary
+from training.checkpoints import checkpoint
 from training.model.transformer import Transformer
-from training.parallel import choose_device
+from training.runtime.distributed import choose_device
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

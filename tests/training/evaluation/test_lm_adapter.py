@@ -8,8 +8,8 @@ from tokenizers import Tokenizer
 
 from training.chat.format import add_chat_tokens
 from training.chat.vocabulary import Vocabulary
-from training.export import write_hf
 from training.model.transformer import Transformer
+from training.tools.export import write_hf
 
 Build = Callable[..., Transformer]
 

@@ -20,7 +20,7 @@ from pipeline.contract.child import environment
 from pipeline.contract.errors import ConfigError
 from training import pretrain
 from training.config import load_config
-from training.stopping import LAUNCHER, SIGNALS, StopSignals, handling
+from training.runtime.stopping import LAUNCHER, SIGNALS, StopSignals, handling
 
 SETTLE_SECONDS = 5.0
 """How long the other processes have to end by themselves after one failed."""

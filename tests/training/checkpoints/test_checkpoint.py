@@ -1,37 +1,16 @@
 import json
-import os
-import pickle
 
 import pytest
 import torch
-from torch.distributed.checkpoint.metadata import BytesStorageMetadata, Metadata
 
 from pipeline.contract.config import resolved
 from pipeline.contract.errors import InputError, IntegrityError
-from training import checkpoint
-from training.checkpoint import Progress, load_for_inference, load_tensors, load_weights, model_tensors
+from training.checkpoints import checkpoint
+from training.checkpoints.checkpoint import Progress, load_for_inference, load_tensors, load_weights, model_tensors
 from training.config import ModelConfig
 from training.model.initialization import new_model
-from training.parallel import World
-from training.safe_reader import read_table
 
 SHAPE = ModelConfig(vocabulary_size=70, context_length=16, layers=2, width=32, heads=2, tied=False)
-HERE = World(device=torch.device("cpu"))
-
-
-@pytest.fixture
-def save(tmp_path, byte_tokenizer):
-    """Saves a model as the checkpoint of a step."""
-
-    def do(model, step=1, **fields):
-        info = {"name": "bytes", "sha256": "0" * 64, "vocabulary_size": 257, "end_of_text_id": 256}
-        return checkpoint.save(
-            tmp_path / "checkpoints", model_tensors(model), Progress(step=step, sequences=8 * step, tokens=64 * step),
-            world=HERE, kind="pretrain", config={"model": resolved(model.config)},
-            tokenizer=byte_tokenizer.to_str().encode(), provenance={"tokenizer": info, "init_from": None}, **fields,
-        )  # fmt: skip
-
-    return do
 
 
 @pytest.mark.parametrize("where", ["", "checkpoints", "checkpoints/step-00000007"])
@@ -155,49 +134,6 @@ def test_a_manifest_cannot_point_outside(save):
     (path / "checkpoint.json").write_text(json.dumps(manifest))
     with pytest.raises(InputError, match="names a file outside the checkpoint"):
         checkpoint.read(path)
-
-
-class Evil:
-    """Runs a command when it is unpickled."""
-
-    def __init__(self, marker):
-        self.marker = marker
-
-    def __reduce__(self):
-        return os.system, (f"touch {self.marker}",)
-
-
-def test_a_hostile_table_of_contents_runs_nothing(save, tmp_path):
-    path, marker = save(new_model(SHAPE, seed=1)), tmp_path / "ran"
-    (path / "state" / ".metadata").write_bytes(pickle.dumps(Evil(marker)))
-    with pytest.raises(InputError, match=r"asks for (posix|os).system, which no checkpoint needs"):
-        load_tensors(path, model_tensors(new_model(SHAPE, seed=2)))
-    assert not marker.exists()
-
-
-def test_pickled_entries_are_never_loaded(save):
-    path = save(new_model(SHAPE, seed=1))
-    table = read_table(path / "state")
-    table.state_dict_metadata["model.embed.weight"] = BytesStorageMetadata()
-    (path / "state" / ".metadata").write_bytes(pickle.dumps(table))
-    with pytest.raises(InputError, match=r"asks for .*BytesStorageMetadata, which no checkpoint needs"):
-        load_tensors(path, model_tensors(new_model(SHAPE, seed=2)))
-
-
-def test_parts_are_read_from_their_folder_alone(save):
-    path = save(new_model(SHAPE, seed=1))
-    table = read_table(path / "state")
-    next(iter(table.storage_data.values())).relative_path = "../../elsewhere.distcp"
-    (path / "state" / ".metadata").write_bytes(pickle.dumps(table))
-    with pytest.raises(InputError, match="points outside its folder"):
-        read_table(path / "state")
-
-
-@pytest.mark.parametrize("content", [b"", b"junk", pickle.dumps({"a": 1}), pickle.dumps(Metadata({}, None, None))])
-def test_a_damaged_table_of_contents_is_an_input_error(tmp_path, content):
-    (tmp_path / ".metadata").write_bytes(content)
-    with pytest.raises(InputError, match="is no table of contents of a checkpoint"):
-        read_table(tmp_path)
 
 
 def test_another_shape_is_refused_by_name(save):

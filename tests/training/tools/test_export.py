@@ -13,8 +13,8 @@ from tokenizers import Tokenizer
 from pipeline.contract.errors import ConfigError, InputError, IntegrityError
 from training.chat.format import Message, add_chat_tokens
 from training.chat.vocabulary import Vocabulary
-from training.export import certify, run_export, write_hf
 from training.model.transformer import Transformer
+from training.tools.export import certify, run_export, write_hf
 
 transformers = pytest.importorskip("transformers")
 SHAPES = [

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from pipeline.contract.errors import ConfigError
-from training.logs import NoLogs, RunLogs, Screen
+from training.runtime.logs import NoLogs, RunLogs, Screen
 
 
 def lines(path):

@@ -1,8 +1,8 @@
 """What the model read, and when: from a step to the pages behind it, from a page to the steps that read it.
 
-    python -m training.lineage RUN --step 8123
-    python -m training.lineage RUN --url https://site.example/page
-    python -m training.lineage RUN --domain site.example
+    python -m training.tools.lineage RUN --step 8123
+    python -m training.tools.lineage RUN --url https://site.example/page
+    python -m training.tools.lineage RUN --domain site.example
 
 The order of the data is a function of seed and position, so nothing is logged during training: the batch of any step is
 computed again, and each of its tokens leads through `.docs.parquet` to a URL, a WARC file and an offset.
@@ -22,7 +22,7 @@ import pyarrow as pa
 from pipeline.contract.config import build
 from pipeline.contract.errors import ConfigError, InputError, TokenmillError
 from pipeline.contract.shards import Shard
-from training import checkpoint
+from training.checkpoints import checkpoint
 from training.config import PretrainConfig
 from training.data.corpus import Windows, open_corpus
 from training.data.order import Numbers
@@ -163,7 +163,9 @@ def on_domain(domain: str) -> Callable[[str], bool]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; one JSON object a line."""
-    parser = argparse.ArgumentParser(prog="python -m training.lineage", description="Which pages a run read, and when.")
+    parser = argparse.ArgumentParser(
+        prog="python -m training.tools.lineage", description="Which pages a run read, and when."
+    )
     parser.add_argument("run", help="a run folder of pretrain, or a checkpoint")
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--step", type=int, help="list the documents of this step")

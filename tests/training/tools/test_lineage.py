@@ -6,9 +6,12 @@ import pytest
 
 from pipeline.contract.errors import ConfigError, InputError
 from pipeline.contract.shards import open_shards
-from training import checkpoint, lineage, parallel, pretrain
+from training import pretrain
+from training.checkpoints import checkpoint
 from training.config import ParallelConfig, load_config
 from training.data.corpus import Span, Windows
+from training.runtime import distributed
+from training.tools import lineage
 
 
 @pytest.fixture(scope="module")
@@ -25,12 +28,12 @@ def run(tokens, tmp_path_factory):
         "validation": {"every": None},
     }
     config.write_text(json.dumps(tree))
-    world = parallel.start(ParallelConfig(device="cpu"))
+    world = distributed.start(ParallelConfig(device="cpu"))
     try:
         with contextlib.chdir(tokens.parent):
             pretrain.run(pretrain.open_inputs(load_config(config)), world)
     finally:
-        parallel.stop()
+        distributed.stop()
     return folder / "run"
 
 

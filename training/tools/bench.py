@@ -1,7 +1,7 @@
 """How fast a config trains on this machine: steady tokens per second, MFU, memory, time to compile.
 
-    python -m training.bench CONFIG [--set a.b=value ...] [--versus a.b=value ...] [--json]
-    torchrun --nproc-per-node 8 -m training.bench CONFIG
+    python -m training.tools.bench CONFIG [--set a.b=value ...] [--versus a.b=value ...] [--json]
+    torchrun --nproc-per-node 8 -m training.tools.bench CONFIG
 
 The shards are synthetic (ids drawn by Zipf's law, written and read as any others), so that it needs no data. Each
 `--versus` is measured after the config itself, in the same process, and compared with it.
@@ -36,7 +36,8 @@ from training.data.token_batches import Reader, training_data
 from training.loop import gradients
 from training.model.flops import flops_per_token, parameter_count, peak_flops
 from training.model.optimizers import build_optimizers
-from training.parallel import World
+from training.runtime import distributed
+from training.runtime.distributed import World
 
 DOCUMENT_TOKENS = 700
 """Mean length of the synthetic documents; FineWeb's are about as long."""
@@ -151,7 +152,7 @@ def run(options: argparse.Namespace) -> list[Speed]:
     """Measure the config and its variants."""
     with tempfile.TemporaryDirectory() as folder:
         variants = configs(options, folder)
-        world = parallel.start(variants[0][1].parallel)
+        world = distributed.start(variants[0][1].parallel)
         first = variants[0][1]
         tokens = max(config.batch.tokens for _, config in variants) + first.sequence_length + 1
         write_synthetic(Path(folder), first.model.vocabulary, max(tokens, 1_000_000))
@@ -194,7 +195,9 @@ def line(speed: Speed, base: Speed) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m training.bench", description="Measure how fast a config trains.")
+    parser = argparse.ArgumentParser(
+        prog="python -m training.tools.bench", description="Measure how fast a config trains."
+    )
     parser.add_argument("config", help="a YAML file, as in configs/training/")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a key")
     parser.add_argument("--versus", action="append", default=[], metavar="KEY=VALUE", help="measure this variant too")
@@ -217,4 +220,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    parallel.leave(main())
+    distributed.leave(main())
