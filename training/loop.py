@@ -37,6 +37,12 @@ class DivergedError(TokenmillError):
     """The loss or the gradient is no finite number."""
 
 
+Validate = Callable[[], Mapping[str, float]]
+"""Measures the held-out loss (all processes call it)."""
+Sample = Callable[[int], None]
+"""Writes samples after so many updates (all processes call it)."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
     """Everything a run consists of."""
@@ -54,11 +60,9 @@ class Job:
     flops_per_token: float
     save: Callable[[Progress], Any]
     """Save a checkpoint (all processes call it)."""
-    validate: Callable[[], Mapping[str, float]] | None = None
-    """Measure the held-out loss (all processes call it)."""
+    validate: Validate | None = None
     validate_every: int | None = None
-    sample: Callable[[int], None] | None = None
-    """Write samples after this many updates (all processes call it)."""
+    sample: Sample | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -276,10 +280,3 @@ class Stopwatch:
     def leave_out(self, seconds: float) -> None:
         """Do not count `seconds` of this lap: validation, samples and checkpoints are no training."""
         self._left_out += seconds
-
-
-def reach(step: int, steps: int, beginning: str) -> str:
-    """From where to where a run goes, for people."""
-    if step >= steps:
-        return f"all {steps} steps are done already, so nothing is left to do"
-    return f"from {f'step {step}' if step else beginning} to {steps}"

@@ -40,7 +40,7 @@ def train(config: TrainingConfig, nproc: Nproc = None, overrides: Overrides = []
     from training.runtime.stopping import handling, stop_now
 
     with handling(stop_now):
-        from training.runtime.launch import launch
+        from training.pretrain import launch
 
         code = launch(config, overrides, nproc)
     raise typer.Exit(_exit_code(code))
@@ -51,9 +51,9 @@ def sft(config: TrainingConfig, nproc: Nproc = None, overrides: Overrides = []) 
     from training.runtime.stopping import handling, stop_now
 
     with handling(stop_now):
-        from training.sft import launch_sft
+        from training.sft import launch
 
-        code = launch_sft(config, overrides, nproc)
+        code = launch(config, overrides, nproc)
     raise typer.Exit(_exit_code(code))
 
 

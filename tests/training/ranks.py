@@ -1,4 +1,4 @@
-"""Run by test_distributed.py as several processes: pretrains with each config of a JSON list, one after another.
+"""Run by test_parallel.py as several processes: pretrains with each config of a JSON list, one after another.
 
 Started once for all cases: most of a launch is imports.
 """
@@ -10,13 +10,14 @@ from pathlib import Path
 from pipeline.contract.config import build
 from training import pretrain
 from training.config import ParallelConfig, PretrainConfig
+from training.run import train
 from training.runtime import distributed
 
 
 def main() -> None:
     world = distributed.start(ParallelConfig(device="cpu"))
     for tree in json.loads(Path(sys.argv[1]).read_text()):
-        pretrain.run(pretrain.open_inputs(build(PretrainConfig, tree, "ranks")), world)
+        train(pretrain.pretraining_run(build(PretrainConfig, tree, "ranks")), world)
 
 
 if __name__ == "__main__":

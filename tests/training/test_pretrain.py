@@ -1,28 +1,24 @@
 """Whole runs of one process, in this process."""
 
-import dataclasses
 import json
-import math
 import os
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 import torch
+from training_runs import STEPS, pretraining_tree, rows, same_bits, weights
 
 from pipeline.contract.config import build
-from pipeline.contract.errors import ConfigError, InputError, TokenmillError
+from pipeline.contract.errors import ConfigError, InputError
 from training import loop, parallel, pretrain
 from training.checkpoints import checkpoint
 from training.config import ParallelConfig, PretrainConfig
-from training.loop import DivergedError
 from training.model.initialization import new_model
+from training.run import train
 from training.runtime import distributed
-
-STEPS = 6
 
 
 @pytest.fixture(scope="module")
@@ -32,48 +28,17 @@ def world():
     distributed.stop()
 
 
-def tree_of(tokens, output, **sections):
-    tree = {
-        "data": {"tokens": str(tokens)},
-        "batch": {"steps": STEPS, "tokens": 8 * 32, "micro_sequences": 4},
-        "run": {"output": str(output), "log_every": 1, "tensorboard": False, "sample_every": None},
-        "model": {"context_length": 32, "layers": 2, "width": 32, "heads": 4, "kv_heads": 2},
-        "optimizer": {"warmup_steps": 2, "learning_rate": 0.01},
-        "validation": {"every": 3, "sequences": 8},
-        "checkpoint": {"every": 2, "keep": None},
-        "parallel": {"device": "cpu"},
-    }
-    for name, values in sections.items():
-        if isinstance(values, dict):
-            tree[name] = {**tree[name], **values}
-        else:
-            tree[name] = values
-    return tree
-
-
 def run(world, tree):
-    return pretrain.run(pretrain.open_inputs(build(PretrainConfig, tree, "test")), world)
-
-
-def rows(output, name="loss"):
-    """Of each step, what metrics.jsonl has under `name`."""
-    lines = [json.loads(line) for line in (Path(output) / "metrics.jsonl").read_text().splitlines()]
-    return {line["step"]: line[name] for line in lines if name in line}
-
-
-def weights(output, step=STEPS):
-    return checkpoint.load_for_inference(Path(output) / "checkpoints" / f"step-{step:08d}")[0].state_dict()
-
-
-def same_bits(a, b):
-    return all(torch.equal(value, b[name]) for name, value in a.items())
+    return train(pretrain.pretraining_run(build(PretrainConfig, tree, "test")), world)
 
 
 @pytest.fixture(scope="module")
 def undisturbed(world, tokens, tmp_path_factory):
     """The folder of a run from start to end."""
     output = tmp_path_factory.mktemp("undisturbed")
-    outcome = run(world, tree_of(tokens, output, run={"sample_every": 3, "sample_tokens": 5, "tensorboard": True}))
+    outcome = run(
+        world, pretraining_tree(tokens, output, run={"sample_every": 3, "sample_tokens": 5, "tensorboard": True})
+    )
     assert (outcome.progress.step, outcome.signal) == (STEPS, None)
     return output
 
@@ -95,20 +60,20 @@ def test_a_run_learns_and_writes_down_what_it_did(undisturbed):
 
 
 def test_the_same_run_twice_is_the_same_to_the_bit(world, tokens, undisturbed, tmp_path):
-    run(world, tree_of(tokens, tmp_path))
+    run(world, pretraining_tree(tokens, tmp_path))
     assert rows(tmp_path) == rows(undisturbed)
     assert same_bits(weights(tmp_path), weights(undisturbed))
 
 
 def test_a_finished_run_has_nothing_left_to_do(world, tokens, undisturbed, capsys):
-    outcome = run(world, tree_of(tokens, undisturbed))
+    outcome = run(world, pretraining_tree(tokens, undisturbed))
     assert f"all {STEPS} steps are done already, so nothing is left to do" in capsys.readouterr().err
     assert outcome.last is None
     assert outcome.progress.step == STEPS
 
 
 def test_a_run_ended_by_a_signal_saves_and_goes_on_to_the_bit(world, tokens, undisturbed, tmp_path, monkeypatch):
-    tree = tree_of(tokens, tmp_path, checkpoint={"every": None})
+    tree = pretraining_tree(tokens, tmp_path, checkpoint={"every": None})
     step_of = loop._update
 
     def interrupted(job, batches, progress, *, stop):
@@ -130,7 +95,7 @@ def test_a_run_ended_by_a_signal_saves_and_goes_on_to_the_bit(world, tokens, und
 
 def test_the_command_says_what_a_signal_left(world, tokens, tmp_path, monkeypatch, capsys):
     config = tmp_path / "config.yaml"
-    config.write_text(json.dumps(tree_of(tokens, tmp_path)))
+    config.write_text(json.dumps(pretraining_tree(tokens, tmp_path)))
     real = loop._update
 
     def interrupted(*args, **settings):
@@ -147,7 +112,7 @@ def test_the_command_says_what_a_signal_left(world, tokens, tmp_path, monkeypatc
 def test_a_killed_run_goes_on_to_the_bit(world, tokens, undisturbed, tmp_path):
     """SIGKILL as soon as the first checkpoint is there; rows after it are dropped and written again."""
     config = tmp_path / "config.yaml"
-    config.write_text(json.dumps(tree_of(tokens, tmp_path / "run")))
+    config.write_text(json.dumps(pretraining_tree(tokens, tmp_path / "run")))
     process = subprocess.Popen([sys.executable, "-m", "training.pretrain", str(config)], stderr=subprocess.PIPE)
     until = time.monotonic() + 120
     while not checkpoint.steps(tmp_path / "run" / "checkpoints") and time.monotonic() < until:
@@ -157,7 +122,7 @@ def test_a_killed_run_goes_on_to_the_bit(world, tokens, undisturbed, tmp_path):
     assert checkpoint.steps(tmp_path / "run" / "checkpoints"), errors.decode()
     metrics = tmp_path / "run" / "metrics.jsonl"
     metrics.write_text(metrics.read_text() + '{"step": 5, "loss": 99.0}\n{"step": 6, "lo')
-    run(world, tree_of(tokens, tmp_path / "run"))
+    run(world, pretraining_tree(tokens, tmp_path / "run"))
     assert rows(tmp_path / "run") == rows(undisturbed)
     assert same_bits(weights(tmp_path / "run"), weights(undisturbed))
     assert not list((tmp_path / "run" / "checkpoints").glob(".*"))
@@ -175,30 +140,30 @@ def test_a_killed_run_goes_on_to_the_bit(world, tokens, undisturbed, tmp_path):
 )
 def test_a_changed_config_is_not_resumed(world, tokens, undisturbed, section, values, named):
     with pytest.raises(ConfigError, match=r"was trained with another config: ") as error:
-        run(world, tree_of(tokens, undisturbed, **{section: values}))
+        run(world, pretraining_tree(tokens, undisturbed, **{section: values}))
     assert named in str(error.value)
 
 
 def test_changed_shards_are_not_resumed(world, undisturbed, tmp_path, write_tokens):
     other = write_tokens(tmp_path / "other", ["some other text, long enough for a few sequences " * 40] * 10)
     with pytest.raises(ConfigError, match=r"data\.sha256\[0\]\.sha256: "):
-        run(world, tree_of(other, undisturbed))
+        run(world, pretraining_tree(other, undisturbed))
 
 
 def test_shards_may_move_and_micro_batches_may_change(world, tokens, undisturbed, tmp_path):
     moved = tmp_path / "moved"
     moved.symlink_to(tokens)
-    assert run(world, tree_of(moved, undisturbed, batch={"micro_sequences": 2})).last is None
+    assert run(world, pretraining_tree(moved, undisturbed, batch={"micro_sequences": 2})).last is None
 
 
 def test_resume_false_wants_an_empty_folder(world, tokens, undisturbed):
     with pytest.raises(ConfigError, match=r"run\.resume is false"):
-        run(world, tree_of(tokens, undisturbed, run={"resume": False}))
+        run(world, pretraining_tree(tokens, undisturbed, run={"resume": False}))
 
 
 def test_weights_of_another_run_can_be_a_start(world, tokens, undisturbed, tmp_path):
     model = {"vocabulary_size": 300}
-    run(world, tree_of(tokens, tmp_path, init_from=str(undisturbed), model=model, batch={"steps": 3}))
+    run(world, pretraining_tree(tokens, tmp_path, init_from=str(undisturbed), model=model, batch={"steps": 3}))
     assert rows(tmp_path)[1] == pytest.approx(rows(undisturbed)[6], abs=0.7)
     found = checkpoint.read(tmp_path)
     assert found.provenance["init_from"] == checkpoint.fingerprint(undisturbed)
@@ -209,111 +174,55 @@ def test_weights_of_another_run_can_be_a_start(world, tokens, undisturbed, tmp_p
                                     {"parallel": {"loss_chunk": 50}}, {"parallel": {"sync_every_microbatch": False}},
                                     {"parallel": {"reshard_after_forward": False}}])  # fmt: skip
 def test_what_only_changes_speed_and_memory_changes_no_loss(world, tokens, undisturbed, tmp_path, change):
-    run(world, tree_of(tokens, tmp_path, **change))
+    run(world, pretraining_tree(tokens, tmp_path, **change))
     expected, found = rows(undisturbed), rows(tmp_path)
     assert [found[step] for step in expected] == pytest.approx(list(expected.values()), abs=5e-6)
 
 
-def test_a_mean_of_means_would_be_wrong(world, tokens, undisturbed, tmp_path, monkeypatch):
-    """The bug that accumulation invites: each micro-batch divided by its own tokens. It must not pass as equal."""
-    real = loop.gradients
-    monkeypatch.setattr(loop, "gradients", lambda *args, **kwargs: mean_of_means(real, *args, **kwargs))
-    tree = tree_of(tokens, tmp_path, batch={"micro_sequences": 5})  # 8 sequences: micro-batches of 5 and of 3
-    run(world, tree)
-    expected, found = rows(undisturbed), rows(tmp_path)
-    assert max(abs(found[step] - expected[step]) for step in expected) > 1e-3
-
-
-def mean_of_means(real, model, batches, **settings):
-    """Scale each micro-batch's loss by 1 / (its own tokens x micro-batches), through its targets' share."""
-    total = sum(batch.supervised for batch in batches)
-    hook = model.register_forward_hook(
-        lambda _, args, kwargs, nats: nats * total / (len(batches) * max(1, int((kwargs["targets"] != -100).sum()))),
-        with_kwargs=True,
-    )
-    try:
-        return real(model, batches, **settings)
-    finally:
-        hook.remove()
-
-
 def test_document_masks_change_what_is_learned(world, tokens, undisturbed, tmp_path):
-    run(world, tree_of(tokens, tmp_path, data={"document_mask": True}))
+    run(world, pretraining_tree(tokens, tmp_path, data={"document_mask": True}))
     assert abs(rows(tmp_path)[6] - rows(undisturbed)[6]) > 1e-4
     assert rows(tmp_path)[6] < rows(tmp_path)[1] - 0.5
 
 
 @pytest.mark.parametrize("optimizer", [{"name": "muon"}, {"schedule": "wsd"}])
 def test_other_optimizers_learn_and_resume_too(world, tokens, tmp_path, optimizer):
-    tree = tree_of(tokens, tmp_path / "a", optimizer=optimizer)
+    tree = pretraining_tree(tokens, tmp_path / "a", optimizer=optimizer)
     run(world, tree)
     assert rows(tmp_path / "a")[6] < rows(tmp_path / "a")[1] - 0.5
     resumed = tmp_path / "b" / "checkpoints"
     resumed.mkdir(parents=True)
     (tmp_path / "a" / "checkpoints" / "step-00000004").rename(resumed / "step-00000004")
-    run(world, tree_of(tokens, tmp_path / "b", optimizer=optimizer))
+    run(world, pretraining_tree(tokens, tmp_path / "b", optimizer=optimizer))
     assert same_bits(weights(tmp_path / "a"), weights(tmp_path / "b"))
-
-
-def test_a_loss_that_is_no_number_stops_the_run_and_saves_nothing_after(world, tokens, tmp_path):
-    with pytest.raises(
-        DivergedError, match=r"step 1: loss .*nan: stopped; the weights are those of step 0 \(lower optimizer"
-    ):
-        run(world, tree_of(tokens, tmp_path, model={"init_std": 1e30}, checkpoint={"every": 1}))
-    assert checkpoint.steps(tmp_path / "checkpoints") == []
-
-
-def test_a_bad_step_can_be_skipped_but_not_for_ever(world, tokens, tmp_path, monkeypatch):
-    real, results = loop.gradients, []
-
-    def third_is_bad(*args, **settings):
-        results.append(real(*args, **settings))
-        return dataclasses.replace(results[-1], loss=math.nan) if len(results) == 3 else results[-1]
-
-    monkeypatch.setattr(loop, "gradients", third_is_bad)
-    run(world, tree_of(tokens, tmp_path, optimizer={"on_nonfinite": "skip"}, checkpoint={"every": 1}))
-    assert same_bits(weights(tmp_path, 2), weights(tmp_path, 3))
-    assert not same_bits(weights(tmp_path, 3), weights(tmp_path, 4))
-    with pytest.raises(DivergedError, match="10 in a row"):
-        tree = tree_of(tokens, tmp_path / "b", model={"init_std": 1e30}, batch={"steps": 20})
-        run(world, {**tree, "optimizer": {**tree["optimizer"], "on_nonfinite": "skip"}})
-
-
-def test_a_gpu_too_small_says_what_to_turn(world, tokens, tmp_path, monkeypatch):
-    def too_much(*_, **__):
-        raise torch.OutOfMemoryError(
-            "CUDA out of memory. Tried to allocate 8.00 GiB. GPU 0 has a total capacity of 79 GiB"
-        )
-
-    monkeypatch.setattr(loop, "gradients", too_much)
-    with pytest.raises(TokenmillError, match=r"step 1: .* 8.00 GiB\n  lower batch.micro_sequences"):
-        run(world, tree_of(tokens, tmp_path))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("parallel", [{}, {"recompute": "selective"}, {"recompute": "full", "loss_chunk": 40}])
 def test_compiled_blocks_learn_the_same(world, tokens, undisturbed, tmp_path, parallel):
-    run(world, tree_of(tokens, tmp_path, parallel={"compile": True, **parallel}))
+    run(world, pretraining_tree(tokens, tmp_path, parallel={"compile": True, **parallel}))
     expected, found = rows(undisturbed), rows(tmp_path)
     assert [found[step] for step in expected] == pytest.approx(list(expected.values()), abs=2e-5)
 
 
 def test_a_vocabulary_too_small_is_refused(tokens, tmp_path):
     with pytest.raises(ConfigError, match="256 is too small for the shards' tokenizer 'bytes', which has 257 ids"):
-        pretrain.open_inputs(build(PretrainConfig, tree_of(tokens, tmp_path, model={"vocabulary_size": 256}), "test"))
+        pretrain.open_inputs(
+            build(PretrainConfig, pretraining_tree(tokens, tmp_path, model={"vocabulary_size": 256}), "test")
+        )
 
 
 def test_a_damaged_checkpoint_is_not_resumed(world, tokens, tmp_path):
-    run(world, tree_of(tokens, tmp_path, batch={"steps": 3}))
+    run(world, pretraining_tree(tokens, tmp_path, batch={"steps": 3}))
     part = checkpoint.find(tmp_path) / "state" / "__0_0.distcp"
     part.write_bytes(part.read_bytes()[:-1])
     with pytest.raises(InputError, match=r"__0_0\.distcp: has"):
-        run(world, tree_of(tokens, tmp_path, batch={"steps": 3}))
+        run(world, pretraining_tree(tokens, tmp_path, batch={"steps": 3}))
 
 
 def test_the_command_says_what_is_wrong_and_returns_2(tokens, tmp_path, capsys):
     config = tmp_path / "config.yaml"
-    config.write_text(json.dumps(tree_of(tokens, tmp_path / "run")))
+    config.write_text(json.dumps(pretraining_tree(tokens, tmp_path / "run")))
     assert pretrain.main([str(config), "--set", "model.layerz=3"]) == 2
     assert "model: unknown field 'layerz'" in capsys.readouterr().err
     assert pretrain.main([str(config), "--set", "data.tokens=/nowhere"]) == 2
@@ -323,7 +232,7 @@ def test_the_command_says_what_is_wrong_and_returns_2(tokens, tmp_path, capsys):
 
 def test_the_model_of_a_run_is_the_plain_one(world, tokens, undisturbed):
     """Sharded and drawn part by part, or plain: the same weights."""
-    inputs = pretrain.open_inputs(build(PretrainConfig, tree_of(tokens, undisturbed), "test"))
+    inputs = pretrain.open_inputs(build(PretrainConfig, pretraining_tree(tokens, undisturbed), "test"))
     sharded = parallel.parallelize(inputs.config.model, ParallelConfig(device="cpu"), world, 17)
     plain = new_model(inputs.config.model, 17)
     for (name, a), b in zip(sharded.named_parameters(), plain.parameters(), strict=True):

@@ -137,7 +137,7 @@ def test_two_processes_learn_the_same(config: Callable[..., Path], tmp_path: Pat
     path = config(pairs, batch={"epochs": 4, "rows": 3, "micro_rows": 1})
     assert sft.main([str(path)]) == 0
     alone = losses(tmp_path / "out")
-    assert sft.launch_sft(path, [f"run.output={tmp_path / 'two'}"], nproc=2) == 0
+    assert sft.launch(path, [f"run.output={tmp_path / 'two'}"], nproc=2) == 0
     together = losses(tmp_path / "two")
     assert len(alone) == len(together) > 3
     assert alone == pytest.approx(together, abs=5e-6)

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from types import FrameType
 
 import torch
@@ -18,36 +17,10 @@ import torch.distributed as dist
 
 from pipeline.contract.child import environment
 from pipeline.contract.errors import ConfigError
-from training import pretrain
-from training.config import load_config
 from training.runtime.stopping import LAUNCHER, SIGNALS, StopSignals, handling
 
 SETTLE_SECONDS = 5.0
 """How long the other processes have to end by themselves after one failed."""
-
-
-def launch(config_path: str | Path, overrides: Sequence[str] = (), nproc: int | None = None) -> int:
-    """Pretrain with `nproc` processes on this machine; returns the exit code.
-
-    Config and inputs are checked here first, so that a mistake is said once and before anything starts.
-
-    Args:
-        config_path: a YAML file.
-        overrides: `a.b=value` of the command line.
-        nproc: processes. None: one for each GPU, or one.
-
-    Raises:
-        UserError: what `pretrain.open_inputs` raises, or an impossible `nproc`.
-        Stopped: a signal ended the run.
-    """
-    inputs = pretrain.open_inputs(load_config(config_path, overrides))
-    pretrain.resume_point(inputs, Path(inputs.config.run.output) / "checkpoints", check_hashes=False)
-    arguments = [str(config_path), *(word for override in overrides for word in ("--set", override))]
-    command = ["-m", "training.pretrain", *arguments]
-    code = run_processes(command, processes(nproc, inputs.config.parallel.device))
-    if code - 128 in SIGNALS:
-        raise pretrain.ended(inputs.config, code - 128)
-    return code
 
 
 def processes(nproc: int | None, device: str = "auto") -> int:

@@ -10,6 +10,7 @@ from training import pretrain
 from training.checkpoints import checkpoint
 from training.config import ParallelConfig, load_config
 from training.data.corpus import Span, Windows
+from training.run import train
 from training.runtime import distributed
 from training.tools import lineage
 
@@ -31,7 +32,7 @@ def run(tokens, tmp_path_factory):
     world = distributed.start(ParallelConfig(device="cpu"))
     try:
         with contextlib.chdir(tokens.parent):
-            pretrain.run(pretrain.open_inputs(load_config(config)), world)
+            train(pretrain.pretraining_run(load_config(config)), world)
     finally:
         distributed.stop()
     return folder / "run"

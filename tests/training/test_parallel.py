@@ -1,23 +1,19 @@
 """Two processes against one. The processes are started once, run every case, and are judged by the files they leave."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-import torch
+from training_runs import STEPS, rows, same_bits, weights
 
 from pipeline.contract.config import build
-from pipeline.contract.errors import ConfigError
 from training import pretrain
 from training.checkpoints import checkpoint
 from training.config import ParallelConfig, PretrainConfig
+from training.run import train
 from training.runtime import distributed, launch
 
-STEPS = 6
 CASES = {
     "plain": {},
     "accumulating": {"batch": {"micro_sequences": 1}},
@@ -44,15 +40,6 @@ def tree_of(tokens, output, **sections):
         "parallel": {"device": "cpu"},
     }
     return {**tree, **{name: {**tree[name], **values} for name, values in sections.items()}}
-
-
-def rows(output, name="loss"):
-    lines = [json.loads(line) for line in (Path(output) / "metrics.jsonl").read_text().splitlines()]
-    return {line["step"]: line[name] for line in lines if name in line}
-
-
-def weights(output, step=STEPS):
-    return checkpoint.load_for_inference(Path(output) / "checkpoints" / f"step-{step:08d}")[0].state_dict()
 
 
 def keep_first_checkpoint(folder, copy):
@@ -84,7 +71,7 @@ def runs(tokens, tmp_path_factory):
 
 
 def go(world, tree):
-    pretrain.run(pretrain.open_inputs(build(PretrainConfig, tree, "test")), world)
+    train(pretrain.pretraining_run(build(PretrainConfig, tree, "test")), world)
 
 
 def start_two(folder, trees):
@@ -132,78 +119,3 @@ def test_each_process_writes_its_part(runs):
     parts = {path.name[:3] for path in (runs / "two" / "plain" / "checkpoints" / "step-00000003" / "state").iterdir()}
     assert {"__0", "__1"} <= parts
     assert checkpoint.read(runs / "two" / "plain", check_hashes=True).progress.step == STEPS
-
-
-def same_bits(a, b):
-    return all(torch.equal(value, b[name]) for name, value in a.items())
-
-
-def test_a_mistake_is_found_before_anything_starts(tokens, tmp_path):
-    config = tmp_path / "config.yaml"
-    config.write_text(json.dumps(tree_of(tokens, tmp_path / "run")))
-    with pytest.raises(ConfigError, match="unknown field 'modle'"):
-        launch.launch(config, ["modle=1"], 2)
-    with pytest.raises(ConfigError, match=r"--nproc: must be at least 1, got 0"):
-        launch.launch(config, [], 0)
-    assert not (tmp_path / "run").exists()
-
-
-SCRIPT = """
-import os, signal, sys, time
-rank = os.environ["RANK"]
-assert os.environ["WORLD_SIZE"] == "3"
-if sys.argv[1] == "fail" and rank == "1":
-    sys.exit(7)
-if sys.argv[1] == "die" and rank == "2":
-    os.kill(os.getpid(), signal.SIGKILL)
-if sys.argv[1] == "well":
-    sys.exit(0)
-os.write(1, f"{os.getpid()}\\n".encode())  # one write: three processes share the pipe
-time.sleep(600)
-"""
-
-
-@pytest.mark.parametrize(("how", "code"), [("well", 0), ("fail", 7), ("die", 137)])
-def test_processes_live_and_die_together(tmp_path, monkeypatch, how, code):
-    (tmp_path / "script.py").write_text(SCRIPT)
-    monkeypatch.setattr(launch, "SETTLE_SECONDS", 0.2)
-    assert launch.run_processes([str(tmp_path / "script.py"), how], 3) == code
-
-
-def test_a_signal_reaches_every_process(tmp_path):
-    (tmp_path / "script.py").write_text(SCRIPT)
-    program = "import sys; from training.runtime.launch import run_processes; sys.exit(run_processes(sys.argv[1:], 3))"
-    process = subprocess.Popen(
-        [sys.executable, "-c", program, str(tmp_path / "script.py"), "wait"], stdout=subprocess.PIPE, text=True
-    )
-    pids = [int(process.stdout.readline()) for _ in range(3)]
-    process.terminate()
-    assert process.wait(60) == 143
-    process.stdout.close()
-    for pid in pids:
-        with pytest.raises(ProcessLookupError):
-            os.kill(pid, 0)
-
-
-ORPHAN = """
-import os, sys, time
-from training import parallel
-from training.config import ParallelConfig
-distributed.start(ParallelConfig(device="cpu"))
-print(os.getpid(), flush=True)
-time.sleep(600)
-"""
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's parent-death signal is Linux's")
-def test_processes_do_not_outlive_a_killed_launcher(tmp_path):
-    (tmp_path / "script.py").write_text(ORPHAN)
-    program = "import sys; from training.runtime.launch import run_processes; run_processes(sys.argv[1:], 1)"
-    process = subprocess.Popen(
-        [sys.executable, "-c", program, str(tmp_path / "script.py")], stdout=subprocess.PIPE, text=True
-    )
-    assert int(process.stdout.readline()) != process.pid
-    process.kill()
-    process.wait()
-    assert process.stdout.read() == ""  # the pipe closes when its last holder has ended
-    process.stdout.close()
