@@ -2,5 +2,5 @@
 
     shards -> pretrain (FSDP2) -> sft -> sample | chat | evaluate | export
 
-Read `pretrain.py` first. Of `pipeline` this package knows `pipeline.contract` alone.
+Read `pretrain.py` first, then `run.py` and `loop.py`. Of `pipeline` this package knows `pipeline.contract` alone.
 """
