@@ -200,7 +200,7 @@ def test_from_shards_to_an_exported_chat_model(crawled, built, tmp_path):
         validation__sequences=4, checkpoint__every=5, run__log_every=1, optimizer__warmup_steps=2))  # fmt: skip
     tokenmill("sft", "configs/training/demo-sft.yaml", "--nproc", "1", *settings(
         init_from=model, data__train=f"[{conversations}]", run__output=chat, batch__epochs=3, batch__rows=4,
-        batch__micro_rows=4, validate_every=5,
+        batch__micro_batch_size=4, validation__every=5,
         run__log_every=1, optimizer__warmup_steps=1))  # fmt: skip
     for folder in (model, chat):
         losses = [row["loss"] for row in metrics(folder) if "loss" in row]

@@ -32,76 +32,77 @@ class ModelConfig:
 
     type: Literal["llama", "gpt2"] = "llama"
     """llama: RMSNorm, rotary positions, SwiGLU, no biases. gpt2: LayerNorm, learned positions, GELU, biases."""
-    vocabulary_size: int | None = None
+    vocab_size: int | None = None
     """Ids the model may read and emit. null: as many as the tokenizer of the token shards has."""
     context_length: int = 1024
     """Longest sequence, in tokens."""
-    layers: int = 12
+    num_layers: int = 12
     """Number of blocks."""
-    width: int = 768
+    hidden_size: int = 768
     """Size of the residual stream."""
-    heads: int = 12
+    num_heads: int = 12
     """Query heads."""
-    kv_heads: int | None = None
-    """Key and value heads (grouped-query attention). null: as many as `heads`."""
-    head_width: int | None = None
-    """Size of one head. null: width / heads."""
-    mlp_width: int | None = None
-    """Inner size of the MLP. null: 4 x width for gpt2; 8/3 x width, rounded up to a multiple of 64, for llama."""
+    num_kv_heads: int | None = None
+    """Key and value heads (grouped-query attention). null: as many as `num_heads`."""
+    head_dim: int | None = None
+    """Size of one head. null: hidden_size / num_heads."""
+    intermediate_size: int | None = None
+    """Inner size of the MLP. null: 4 x hidden_size for gpt2; 8/3 x hidden_size, rounded up to a multiple of 64, for
+    llama."""
     rope_theta: float = 10_000.0
     """Base of the rotary frequencies (llama)."""
-    norm_epsilon: float = 1e-5
+    norm_eps: float = 1e-5
     """Added to the variance in every norm."""
-    tied: bool = True
+    tie_word_embeddings: bool = True
     """The output head is the token embedding."""
     init_std: float = 0.02
-    """Standard deviation of the initial weights; see `model.initial_value`."""
+    """Standard deviation of the initial weights; see `model.initialization`."""
 
     def __post_init__(self) -> None:
-        _at_least(self, 1, "vocabulary_size", "context_length", "layers", "width", "heads", "kv_heads", "head_width")
-        _at_least(self, 1, "mlp_width")
-        if self.head_width is None and self.width % self.heads:
-            raise ValueError(f"width: must be a multiple of heads ({self.heads}), got {self.width}")
-        if self.heads % self.key_heads:
-            raise ValueError(f"kv_heads: must divide heads ({self.heads}), got {self.kv_heads}")
-        if self.type == "llama" and self.head_size % 2:
-            raise ValueError(f"head_width: rotary positions need an even size, got {self.head_size}")
-        for name in ("rope_theta", "norm_epsilon", "init_std"):
+        _at_least(self, 1, "vocab_size", "context_length", "num_layers", "hidden_size", "num_heads", "num_kv_heads")
+        _at_least(self, 1, "head_dim", "intermediate_size")
+        if self.head_dim is None and self.hidden_size % self.num_heads:
+            raise ValueError(f"hidden_size: must be a multiple of num_heads ({self.num_heads}), got {self.hidden_size}")
+        if self.num_heads % self.effective_num_kv_heads:
+            raise ValueError(f"num_kv_heads: must divide num_heads ({self.num_heads}), got {self.num_kv_heads}")
+        if self.type == "llama" and self.effective_head_dim % 2:
+            raise ValueError(f"head_dim: rotary positions need an even size, got {self.effective_head_dim}")
+        for name in ("rope_theta", "norm_eps", "init_std"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name}: must be above 0, got {getattr(self, name)}")
 
     @property
-    def key_heads(self) -> int:
-        """Key and value heads, the default filled in."""
-        return self.kv_heads or self.heads
+    def effective_num_kv_heads(self) -> int:
+        """`num_kv_heads`, the default filled in."""
+        return self.num_kv_heads or self.num_heads
 
     @property
-    def head_size(self) -> int:
-        """Size of one head, the default filled in."""
-        return self.head_width or self.width // self.heads
+    def effective_head_dim(self) -> int:
+        """`head_dim`, the default filled in."""
+        return self.head_dim or self.hidden_size // self.num_heads
 
     @property
-    def mlp_size(self) -> int:
-        """Inner size of the MLP, the default filled in."""
-        if self.mlp_width is not None:
-            return self.mlp_width
-        return 4 * self.width if self.type == "gpt2" else math.ceil(self.width * 8 / 3 / 64) * 64
+    def effective_intermediate_size(self) -> int:
+        """`intermediate_size`, the default filled in."""
+        if self.intermediate_size is not None:
+            return self.intermediate_size
+        return 4 * self.hidden_size if self.type == "gpt2" else math.ceil(self.hidden_size * 8 / 3 / 64) * 64
 
     @property
-    def vocabulary(self) -> int:
-        """`vocabulary_size`, once it is known.
+    def known_vocab_size(self) -> int:
+        """`vocab_size`, once it is known.
 
         Raises:
             ValueError: it is null and no tokenizer has filled it in yet.
         """
-        if self.vocabulary_size is None:
-            raise ValueError("vocabulary_size: is null; it comes from the tokenizer of the token shards")
-        return self.vocabulary_size
+        if self.vocab_size is None:
+            raise ValueError("vocab_size: is null; it comes from the tokenizer of the token shards")
+        return self.vocab_size
 
     @property
-    def padded_vocabulary(self) -> int:
-        """Rows of the embedding: `vocabulary` rounded up to a multiple of 64."""
-        return math.ceil(self.vocabulary / VOCABULARY_MULTIPLE) * VOCABULARY_MULTIPLE
+    def padded_vocab_size(self) -> int:
+        """Rows of the embedding: `vocab_size` rounded up to a multiple of 64."""
+        return math.ceil(self.known_vocab_size / VOCABULARY_MULTIPLE) * VOCABULARY_MULTIPLE
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -150,11 +151,11 @@ class BatchConfig:
     """Optimizer steps of the whole run."""
     tokens: int
     """Tokens per optimizer step over all processes; the world size changes nothing but the time it takes."""
-    micro_sequences: int = 8
+    micro_batch_size: int = 8
     """Sequences one process puts through the model at a time; gradients are accumulated over the rest."""
 
     def __post_init__(self) -> None:
-        _at_least(self, 1, "steps", "tokens", "micro_sequences")
+        _at_least(self, 1, "steps", "tokens", "micro_batch_size")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -179,23 +180,23 @@ class OptimizerConfig:
     """Steps of linear warm-up from 0."""
     decay_fraction: float = 0.2
     """wsd: share of all steps spent decaying."""
-    final_ratio: float = 0.1
+    min_lr_ratio: float = 0.1
     """Learning rate at the end, as a share of the peak."""
-    clip: float | None = 1.0
+    max_grad_norm: float | None = 1.0
     """Largest gradient norm; longer gradients are scaled down. null: off."""
     on_nonfinite: Literal["stop", "skip"] = "stop"
     """When the loss or the gradient is NaN or infinite. skip: drop that step's update; ten in a row stop the run."""
 
     def __post_init__(self) -> None:
-        _at_least(self, 0, "learning_rate", "weight_decay", "warmup_steps", "final_ratio", "decay_fraction", "epsilon")
+        _at_least(self, 0, "learning_rate", "weight_decay", "warmup_steps", "min_lr_ratio", "decay_fraction", "epsilon")
         for name in ("beta1", "beta2"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name}: must be from 0 to below 1, got {getattr(self, name)}")
-        for name in ("final_ratio", "decay_fraction"):
+        for name in ("min_lr_ratio", "decay_fraction"):
             if getattr(self, name) > 1:
                 raise ValueError(f"{name}: must be at most 1, got {getattr(self, name)}")
-        if self.clip is not None and self.clip <= 0:
-            raise ValueError(f"clip: must be above 0, got {self.clip} (null turns it off)")
+        if self.max_grad_norm is not None and self.max_grad_norm <= 0:
+            raise ValueError(f"max_grad_norm: must be above 0, got {self.max_grad_norm} (null turns it off)")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -230,9 +231,9 @@ class ParallelConfig:
     """HSDP: groups of processes that each hold a full copy. 1: parameters are sharded over all processes."""
     dtype: Literal["auto", "bfloat16", "float32"] = "auto"
     """Type of the matrix products; master weights and gradient sums are float32. auto: bfloat16 where CUDA has it."""
-    recompute: Literal["none", "selective", "full"] = "none"
-    """Activation checkpointing. selective: keep the outputs of matrix products and attention. full: keep a block's
-    input alone."""
+    activation_checkpointing: Literal["none", "selective", "full"] = "none"
+    """What a block keeps for the backward pass. none: everything. selective: the outputs of matrix products and
+    attention. full: its input alone. The rest is computed again."""
     compile: bool = False
     """torch.compile each block and the loss."""
     reshard_after_forward: bool = True
@@ -241,7 +242,7 @@ class ParallelConfig:
     """Reduce gradients after each micro-batch; false holds full float32 gradients in memory, and communicates once."""
     loss_chunk: int | None = None
     """Compute the logits and their loss for this many tokens at a time instead of all at once: saves
-    micro_sequences x sequence_length x vocabulary floats."""
+    micro_batch_size x sequence_length x vocabulary floats."""
     deterministic: bool = False
     """CUDA: only kernels that give the same bits each time (slower). On a CPU runs repeat to the bit anyway."""
     timeout_minutes: int = 30

@@ -132,15 +132,18 @@ def out_of_memory(step: int, error: torch.OutOfMemoryError) -> str:
     """What happened, and which keys to turn, in the order of what they cost."""
     return (
         f"step {step}: out of GPU memory: {str(error).split('. GPU')[0]}\n"
-        "  lower batch.micro_sequences, which changes nothing but speed;\n"
-        "  then set parallel.loss_chunk=2048, then parallel.recompute=selective, then full; or use more GPUs"
+        "  lower batch.micro_batch_size, which changes nothing but speed;\n"
+        "  then set parallel.loss_chunk=2048, then parallel.activation_checkpointing=selective, then full;\n"
+        "  or use more GPUs"
     )
 
 
 def _update(job: Job, batches: Sequence[Batch], progress: Progress, *, stop: bool) -> StepResult:
     """One step; parameters stay as they are when its loss or gradient is not finite."""
     job.optimizers.set_learning_rate(learning_rate(job.optimizer, progress.step, job.steps))
-    result = gradients(job.model, batches, world=job.world, settings=job.parallel, clip=job.optimizer.clip, stop=stop)
+    result = gradients(
+        job.model, batches, world=job.world, settings=job.parallel, max_grad_norm=job.optimizer.max_grad_norm, stop=stop
+    )
     if result.finite and result.tokens:
         job.optimizers.step()
     job.optimizers.zero_grad()
@@ -167,14 +170,14 @@ def gradients(
     *,
     world: World,
     settings: ParallelConfig,
-    clip: float | None,
+    max_grad_norm: float | None,
     stop: bool = False,
 ) -> StepResult:
     """Leave in the parameters the gradient of the mean loss over all supervised tokens of the step.
 
     Args:
         batches: this process's micro-batches; every process has as many.
-        clip: largest norm; the gradient is scaled down to it.
+        max_grad_norm: the gradient is scaled down to it.
         stop: whether this process was asked to stop; the result tells whether any was.
     """
     totals = totals_of(batches, world, stop=stop)
@@ -188,7 +191,7 @@ def gradients(
         (losses.sum() * scale).backward()  # type: ignore[no-untyped-call]
         nats += losses.detach().sum(dtype=torch.float64)
     distributed.sum_over(world, nats)
-    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), math.inf if clip is None else clip)
+    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), math.inf if max_grad_norm is None else max_grad_norm)
     # The one point of a step where the CPU waits for the GPU.
     facts = torch.stack([nats[0] / totals[0], distributed.whole(norm).double(), totals[0], totals[1]]).tolist()
     return StepResult(loss=facts[0], gradient_norm=facts[1], tokens=int(facts[2]), stop=facts[3] > 0)

@@ -35,8 +35,9 @@ def parallelize(config: ModelConfig, settings: ParallelConfig, world: World, see
 def prepare(model: Transformer, settings: ParallelConfig, world: World) -> None:
     """Recompute, compile, shard, in this order: each works on what the one before made."""
     for block in model.blocks:
-        if settings.recompute != "none":
-            block.forward = functools.partial(checkpoint, block.forward, **_recomputation(settings.recompute))
+        if settings.activation_checkpointing != "none":
+            options = _checkpoint_options(settings.activation_checkpointing)
+            block.forward = functools.partial(checkpoint, block.forward, **options)
         if settings.compile:
             block.forward = torch.compile(block.forward)
     if settings.compile:
@@ -72,7 +73,7 @@ def _mesh(settings: ParallelConfig, world: World) -> DeviceMesh:
     return init_device_mesh(world.device.type, shape, mesh_dim_names=("replicate", "shard"))
 
 
-def _recomputation(kind: str) -> dict[str, Any]:
+def _checkpoint_options(kind: str) -> dict[str, Any]:
     if kind == "full":
         return {"use_reentrant": False}
     contexts: Callable[[], Any] = functools.partial(create_selective_checkpoint_contexts, _keep_matmuls)

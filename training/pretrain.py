@@ -54,7 +54,7 @@ class Inputs:
     @property
     def reader(self) -> Reader:
         """Windows as batches."""
-        vocabulary, mask = self.config.model.vocabulary, self.config.data.document_mask
+        vocabulary, mask = self.config.model.known_vocab_size, self.config.data.document_mask
         return Reader(length=self.config.sequence_length, vocabulary=vocabulary, document_mask=mask)
 
     def provenance(self) -> Tree:
@@ -86,12 +86,12 @@ class Inputs:
     def validation(self, model: Transformer, world: World) -> TokenValidation:
         """The loss on the held-out documents."""
         assert self.corpus.held_out is not None
-        lengths = byte_lengths(self.tokenizer, self.config.model.vocabulary)
+        lengths = byte_lengths(self.tokenizer, self.config.model.known_vocab_size)
         if lengths is not None:
             lengths[self.corpus.tokenizer.end_of_text_id] = 0
         return TokenValidation(
             model=model, world=world, windows=self.corpus.held_out, reader=self.reader,
-            sequences=self.config.validation.sequences, micro_batch_size=self.config.batch.micro_sequences,
+            sequences=self.config.validation.sequences, micro_batch_size=self.config.batch.micro_batch_size,
             loss_chunk=self.config.parallel.loss_chunk, byte_lengths=lengths,
         )  # fmt: skip
 
@@ -116,11 +116,11 @@ def open_inputs(config: PretrainConfig) -> Inputs:
     """
     corpus = open_corpus(config)
     info = corpus.tokenizer
-    given = config.model.vocabulary_size
+    given = config.model.vocab_size
     if given is not None and given < info.vocabulary_size:
         problem = f"{given} is too small for the shards' tokenizer '{info.name}', which has {info.vocabulary_size} ids"
-        raise ConfigError("model.vocabulary_size", problem, hint="leave it out: it is then taken from the shards")
-    model = dataclasses.replace(config.model, vocabulary_size=given or info.vocabulary_size)
+        raise ConfigError("model.vocab_size", problem, hint="leave it out: it is then taken from the shards")
+    model = dataclasses.replace(config.model, vocab_size=given or info.vocabulary_size)
     content = read_tokenizer(config.data.tokenizer, corpus.sets[0].folder, info)
     tokenizer = parse_tokenizer(content, config.data.tokenizer or str(corpus.sets[0].folder))
     config = dataclasses.replace(config, model=model)

@@ -94,14 +94,14 @@ class Inputs:
         """The rows in their order, for one process."""
         batch = self.config.batch
         return ChatBatches(
-            self.corpus.train.rows, epochs=batch.epochs, count=batch.rows, micro=batch.micro_rows,
+            self.corpus.train.rows, epochs=batch.epochs, count=batch.rows, micro=batch.micro_batch_size,
             seed=self.config.seed, rank=world.rank, size=world.size,
         )  # fmt: skip
 
     def initialize(self, model: Transformer) -> None:
         """The parent's weights, and a start for every chat token."""
         checkpoint.load_weights(self.parent.path, model)
-        known, last = self.parent.tokenizer_info.vocabulary_size, self.parent.model_config.vocabulary
+        known, last = self.parent.tokenizer_info.vocabulary_size, self.parent.model_config.known_vocab_size
         start_unused_rows(model, known, min(self.vocabulary.tokenizer.get_vocab_size(), last))
 
     def describe(self, world: World, from_to: str) -> str:
@@ -126,8 +126,8 @@ class Inputs:
         """The loss on the held-out conversations."""
         assert self.corpus.held_out is not None
         return ChatValidation(
-            model=model, world=world, rows=self.corpus.held_out.rows, micro_batch_size=self.config.batch.micro_rows,
-            loss_chunk=self.config.parallel.loss_chunk,
+            model=model, world=world, rows=self.corpus.held_out.rows,
+            micro_batch_size=self.config.batch.micro_batch_size, loss_chunk=self.config.parallel.loss_chunk,
         )  # fmt: skip
 
     def samples(self, model: Transformer, world: World, logs: Logs) -> Samples:
@@ -156,7 +156,7 @@ def open_inputs(config: SftConfig) -> Inputs:
     vocabulary = Vocabulary(tokenizer=tokenizer, end_of_text_id=parent.tokenizer_info.end_of_text_id)
     check_tokenizer(tokenizer, vocabulary.format())
     before = parent.model_config
-    size = max(before.vocabulary, tokenizer.get_vocab_size())
+    size = max(before.known_vocab_size, tokenizer.get_vocab_size())
     length = config.data.sequence_length or before.context_length
     if length > before.context_length:
         problem = f"{length} is above the model's context_length {before.context_length}"
@@ -164,7 +164,7 @@ def open_inputs(config: SftConfig) -> Inputs:
     return Inputs(
         config=config,
         parent=parent,
-        model=dataclasses.replace(before, vocabulary_size=size),
+        model=dataclasses.replace(before, vocab_size=size),
         vocabulary=vocabulary,
         tokenizer_bytes=tokenizer.to_str(pretty=True).encode(),
         corpus=open_chat(config, vocabulary.format(), length),
@@ -183,7 +183,7 @@ def sft_run(config: SftConfig) -> Run:
     if config.optimizer.warmup_steps >= steps:
         problem = f"must be below the {steps} steps of the run, got {config.optimizer.warmup_steps}"
         raise ConfigError("optimizer.warmup_steps", problem, hint="set it lower, or batch.epochs higher")
-    measured = inputs.corpus.held_out is not None and config.validate_every is not None
+    measured = inputs.corpus.held_out is not None and config.validation.every is not None
     sampled = config.run.sample_every is not None and any(config.run.sample_prompts)
     return Run(
         kind="sft", config=config, resolved={**resolved(config), "model": resolved(inputs.model)},
@@ -195,7 +195,7 @@ def sft_run(config: SftConfig) -> Run:
         initialize=inputs.initialize, start=str(inputs.parent.path),
         head_losses=None if config.parallel.compile else sparse_head_losses, describe=inputs.describe,
         write_facts=inputs.write_facts, validate=inputs.validation if measured else None,
-        validate_every=config.validate_every, sample=inputs.samples if sampled else None,
+        validate_every=config.validation.every, sample=inputs.samples if sampled else None,
     )  # fmt: skip
 
 
@@ -215,7 +215,7 @@ def start_unused_rows(model: Transformer, known: int, last: int) -> None:
 
 def identity(config: Tree, provenance: Tree) -> Tree:
     """The part of a run that decides what is learned; paths are left out, content is named by its SHA-256."""
-    data = {key: value for key, value in config["data"].items() if key not in ("train", "validation")}
+    data = {key: value for key, value in config["data"].items() if key != "train"}
     files = [file["sha256"] for file in provenance.get("conversations", [])]
     return {
         "seed": config["seed"],
@@ -223,6 +223,7 @@ def identity(config: Tree, provenance: Tree) -> Tree:
         "data": {**data, "files": files, "train": len(config["data"]["train"])},
         "batch": {key: config["batch"][key] for key in ("epochs", "rows")},
         "optimizer": config["optimizer"],
+        "validation": {"fraction": config["validation"]["fraction"]},
         **{key: provenance.get(key) for key in ("init_from", "tokenizer", "chat_template_sha256")},
     }
 

@@ -24,10 +24,6 @@ class ConversationConfig:
 
     train: tuple[str, ...]
     """jsonl files of `{"messages": [{"role": ..., "content": ...}]}`."""
-    validation: tuple[str, ...] = ()
-    """jsonl files to measure on, beside (or, with fraction null, instead of) a share of `train`."""
-    validation_fraction: float | None = 0.02
-    """Share of the conversations of `train` held out, chosen by a keyed hash of their ids. null: none."""
     sequence_length: int | None = None
     """Tokens per row; several conversations share one. null: the model's context_length."""
     bad_lines: Literal["stop", "skip"] = "stop"
@@ -37,8 +33,23 @@ class ConversationConfig:
         if not self.train:
             raise ValueError("train: names no file")
         _at_least(self, 8, "sequence_length")
-        if self.validation_fraction is not None and not 0 < self.validation_fraction < 1:
-            raise ValueError(f"validation_fraction: must be between 0 and 1, got {self.validation_fraction}")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class ChatValidationConfig:
+    """Held-out conversations, and how often the loss on them is measured."""
+
+    every: int | None = 50
+    """Steps between two measurements; the last step is always measured. null: off."""
+    fraction: float | None = 0.02
+    """Share of the conversations of `data.train` held out, chosen by a keyed hash of their ids. null: none."""
+    files: tuple[str, ...] = ()
+    """jsonl files to measure on, beside (or, with `fraction: null`, instead of) a share of `data.train`."""
+
+    def __post_init__(self) -> None:
+        _at_least(self, 1, "every")
+        if self.fraction is not None and not 0 < self.fraction < 1:
+            raise ValueError(f"fraction: must be between 0 and 1, got {self.fraction} (null: hold out nothing)")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,14 +60,14 @@ class RowBatchConfig:
     """How often every row is seen, in another order each time."""
     rows: int = 32
     """Rows per optimizer step over all processes; the world size changes nothing but the time it takes."""
-    micro_rows: int = 8
+    micro_batch_size: int = 8
     """Rows one process puts through the model at a time; gradients are accumulated over the rest."""
 
     def __post_init__(self) -> None:
-        _at_least(self, 1, "epochs", "rows", "micro_rows")
+        _at_least(self, 1, "epochs", "rows", "micro_batch_size")
 
 
-OPTIMIZER_DEFAULTS = {"learning_rate": 3e-5, "warmup_steps": 10, "weight_decay": 0.0, "final_ratio": 0.0}
+OPTIMIZER_DEFAULTS = {"learning_rate": 3e-5, "warmup_steps": 10, "weight_decay": 0.0, "min_lr_ratio": 0.0}
 """Where fine-tuning differs from pretraining's defaults."""
 
 
@@ -76,16 +87,12 @@ class SftConfig:
     batch: RowBatchConfig = dataclasses.field(default_factory=RowBatchConfig)
     optimizer: OptimizerConfig = dataclasses.field(default_factory=_optimizer)
     """As in pretraining, but where nothing is said: learning_rate 3e-5, warmup_steps 10, weight_decay 0,
-    final_ratio 0."""
-    validate_every: int | None = 50
-    """Steps between two measurements on held-out conversations; the last step is always measured. null: off."""
+    min_lr_ratio 0."""
+    validation: ChatValidationConfig = dataclasses.field(default_factory=ChatValidationConfig)
     parallel: ParallelConfig = dataclasses.field(default_factory=ParallelConfig)
     checkpoint: CheckpointConfig = dataclasses.field(default_factory=CheckpointConfig)
     seed: int = 17
     """Of the held-out choice, the order of the rows and the samples."""
-
-    def __post_init__(self) -> None:
-        _at_least(self, 1, "validate_every")
 
 
 def load_sft_config(path: str | Path, overrides: Sequence[str] = ()) -> SftConfig:

@@ -35,7 +35,7 @@ from training.evaluation.local_tasks import load_task
 from training.model.initialization import new_model
 from training.tools.export import write_hf
 
-SHAPE = ModelConfig(layers=6, width=256, heads=8, context_length=512, vocabulary_size=50_257)
+SHAPE = ModelConfig(num_layers=6, hidden_size=256, num_heads=8, context_length=512, vocab_size=50_257)
 
 
 def main() -> None:
@@ -65,7 +65,7 @@ def main() -> None:
 def models(tokenizer: Tokenizer, folder: Path) -> tuple[TokenmillLM, HFLM]:
     """The same weights on both sides."""
     model = new_model(SHAPE, seed=1).eval().requires_grad_(False)
-    vocabulary = Vocabulary(tokenizer=tokenizer, end_of_text_id=SHAPE.vocabulary - 1)
+    vocabulary = Vocabulary(tokenizer=tokenizer, end_of_text_id=SHAPE.known_vocab_size - 1)
     write_hf(model, vocabulary, folder)
     ours = TokenmillLM(model, vocabulary, AdapterOptions(batch_tokens=4096))
     with quiet():

@@ -17,8 +17,8 @@ CONFIGS = Path(__file__).parents[2] / "configs" / "training"
 ON_GPU = (
     "parallel.compile=false",
     "parallel.reshard_after_forward=true",
-    "parallel.recompute=selective",
-    "parallel.recompute=full",
+    "parallel.activation_checkpointing=selective",
+    "parallel.activation_checkpointing=full",
     "parallel.loss_chunk=8192",
     "data.document_mask=true",
     "optimizer.name=muon",
@@ -26,14 +26,14 @@ ON_GPU = (
 )
 ON_CPU = (
     "parallel.compile=true",
-    "parallel.recompute=full",
+    "parallel.activation_checkpointing=full",
     "parallel.loss_chunk=512",
     "data.document_mask=true",
     "parallel.dtype=bfloat16",
 )
 SMALL = (
     "--set",
-    "model.layers=2",
+    "model.num_layers=2",
     "--set",
     "batch.tokens=2048",
     "--vocabulary",

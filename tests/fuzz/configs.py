@@ -20,7 +20,7 @@ from training.sft_config import SftConfig, load_sft_config
 
 _FOLDER = Path(__file__).parents[2] / "configs"
 _OVERRIDES = ("run.workers", "extract.0", "filter.gopher_quality.min_words", "seed", "dedup.minhash.bands",
-              "input.paths", "model.width", "data.tokens", "", ".", "a.b.c", "filter", "tokenize.stages.0.pii",
+              "input.paths", "model.hidden_size", "data.tokens", "", ".", "a.b.c", "filter", "tokenize.stages.0.pii",
               "batch.steps")  # fmt: skip
 
 

@@ -8,7 +8,7 @@ def data_config(tokens, length=8, **sections):
     """A run on sequences of `length` tokens, six a step."""
     tree = {
         "data": {"tokens": str(tokens) if not isinstance(tokens, list) else tokens},
-        "batch": {"steps": 10, "tokens": 6 * length, "micro_sequences": 2},
+        "batch": {"steps": 10, "tokens": 6 * length, "micro_batch_size": 2},
         "run": {"output": "unused"},
         "model": {"context_length": length},
         "optimizer": {"warmup_steps": 0},

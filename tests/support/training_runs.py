@@ -14,9 +14,9 @@ def pretraining_tree(tokens, output, **sections):
     """A config of STEPS steps on `tokens`, with sections changed key by key."""
     tree = {
         "data": {"tokens": str(tokens)},
-        "batch": {"steps": STEPS, "tokens": 8 * 32, "micro_sequences": 4},
+        "batch": {"steps": STEPS, "tokens": 8 * 32, "micro_batch_size": 4},
         "run": {"output": str(output), "log_every": 1, "tensorboard": False, "sample_every": None},
-        "model": {"context_length": 32, "layers": 2, "width": 32, "heads": 4, "kv_heads": 2},
+        "model": {"context_length": 32, "num_layers": 2, "hidden_size": 32, "num_heads": 4, "num_kv_heads": 2},
         "optimizer": {"warmup_steps": 2, "learning_rate": 0.01},
         "validation": {"every": 3, "sequences": 8},
         "checkpoint": {"every": 2, "keep": None},

@@ -49,7 +49,14 @@ def random_model() -> Callable[..., Transformer]:
     """Builds a small model whose every parameter, norms and biases too, is random and matters."""
 
     def build(**fields: Any) -> Transformer:
-        shape = {"layers": 2, "width": 32, "heads": 4, "context_length": 48, "vocabulary_size": 263, "init_std": 0.3}
+        shape = {
+            "num_layers": 2,
+            "hidden_size": 32,
+            "num_heads": 4,
+            "context_length": 48,
+            "vocab_size": 263,
+            "init_std": 0.3,
+        }
         model = new_model(ModelConfig(**{**shape, **fields}), seed=5)
         generator = torch.Generator().manual_seed(6)
         with torch.no_grad():

@@ -21,7 +21,7 @@ SIZES = {
 @pytest.mark.parametrize("name", SIZES)
 def test_the_shipped_configs_load_and_have_the_size_they_say(name):
     vocabulary, inner, total = SIZES[name]
-    config = load_config(FOLDER / name, [f"model.vocabulary_size={vocabulary}"])
+    config = load_config(FOLDER / name, [f"model.vocab_size={vocabulary}"])
     assert parameter_count(config.model) == total
     assert inner is None or parameter_count(config.model, embeddings=False) == inner
     assert config.sequences_per_step * config.sequence_length == config.batch.tokens
@@ -68,17 +68,17 @@ def test_a_folder_or_a_mix():
 
 @pytest.mark.parametrize(("size", "padded"), [(1, 64), (64, 64), (65, 128), (50_257, 50_304)])
 def test_the_vocabulary_is_padded_to_a_multiple_of_64(size, padded):
-    assert ModelConfig(vocabulary_size=size).padded_vocabulary == padded
+    assert ModelConfig(vocab_size=size).padded_vocab_size == padded
 
 
 @pytest.mark.parametrize(
     ("fields", "problem"),
     [
-        ({"width": 100, "heads": 12}, r"width: must be a multiple of heads \(12\), got 100"),
-        ({"heads": 12, "kv_heads": 5}, r"kv_heads: must divide heads \(12\), got 5"),
-        ({"head_width": 63}, "head_width: rotary positions need an even size, got 63"),
-        ({"layers": 0}, "layers: must be at least 1, got 0"),
-        ({"norm_epsilon": 0.0}, "norm_epsilon: must be above 0, got 0.0"),
+        ({"hidden_size": 100, "num_heads": 12}, r"hidden_size: must be a multiple of num_heads \(12\), got 100"),
+        ({"num_heads": 12, "num_kv_heads": 5}, r"num_kv_heads: must divide num_heads \(12\), got 5"),
+        ({"head_dim": 63}, "head_dim: rotary positions need an even size, got 63"),
+        ({"num_layers": 0}, "num_layers: must be at least 1, got 0"),
+        ({"norm_eps": 0.0}, "norm_eps: must be above 0, got 0.0"),
     ],
 )
 def test_impossible_shapes(fields, problem):

@@ -19,7 +19,7 @@ from training.model.initialization import new_model
 from training.model.optimizers import build_optimizers
 from training.runtime.distributed import World
 
-SHAPE = ModelConfig(vocabulary_size=50, context_length=8, layers=1, width=16, heads=2)
+SHAPE = ModelConfig(vocab_size=50, context_length=8, num_layers=1, hidden_size=16, num_heads=2)
 HERE = World(device=torch.device("cpu"))
 PLAIN = ParallelConfig(device="cpu")
 
@@ -85,7 +85,7 @@ def same(a: list[torch.Tensor], b: list[torch.Tensor]) -> bool:
 
 def gradient(batches: list[Batch], max_norm: float | None = None) -> tuple[loop.StepResult, torch.Tensor]:
     model = new_model(SHAPE, seed=1)
-    result = gradients(model, batches, world=HERE, settings=PLAIN, clip=max_norm)
+    result = gradients(model, batches, world=HERE, settings=PLAIN, max_grad_norm=max_norm)
     return result, torch.cat([parameter.grad.flatten() for parameter in model.parameters()])
 
 
@@ -135,7 +135,7 @@ def test_the_position_in_the_data_moves_by_whole_steps() -> None:
     assert outcome.signal is None
     assert [row["step"] for row in source.rows] == [3, 4, 5]
     assert [row["tokens"] for row in source.rows] == [112, 124, 136]
-    expected = gradients(new_model(SHAPE, seed=1), source.step(8), world=HERE, settings=PLAIN, clip=1.0)
+    expected = gradients(new_model(SHAPE, seed=1), source.step(8), world=HERE, settings=PLAIN, max_grad_norm=1.0)
     assert source.rows[0]["loss"] == expected.loss  # the third step reads from position 8
 
 
@@ -228,5 +228,5 @@ def test_a_gpu_too_small_says_what_to_turn(monkeypatch: pytest.MonkeyPatch) -> N
         )
 
     monkeypatch.setattr(loop, "gradients", too_much)
-    with pytest.raises(TokenmillError, match=r"step 1: .* 8.00 GiB\n  lower batch.micro_sequences"):
+    with pytest.raises(TokenmillError, match=r"step 1: .* 8.00 GiB\n  lower batch.micro_batch_size"):
         fit(Recorded().job(), Progress())

@@ -16,14 +16,14 @@ from training.runtime import distributed, launch
 
 CASES = {
     "plain": {},
-    "accumulating": {"batch": {"micro_sequences": 1}},
-    "uneven": {"batch": {"micro_sequences": 3}},
+    "accumulating": {"batch": {"micro_batch_size": 1}},
+    "uneven": {"batch": {"micro_batch_size": 3}},
     "replicated": {"parallel": {"replicas": 2}},
-    "reduced_once": {"parallel": {"sync_every_microbatch": False}, "batch": {"micro_sequences": 2}},
+    "reduced_once": {"parallel": {"sync_every_microbatch": False}, "batch": {"micro_batch_size": 2}},
     "masked": {"data": {"document_mask": True}},
-    "recomputed": {"parallel": {"recompute": "full", "loss_chunk": 40}},
+    "recomputed": {"parallel": {"activation_checkpointing": "full", "loss_chunk": 40}},
     "muon": {"optimizer": {"name": "muon"}},
-    "gpt2": {"model": {"type": "gpt2", "kv_heads": None}},
+    "gpt2": {"model": {"type": "gpt2", "num_kv_heads": None}},
 }
 """What differs from the plain config; each is run on one process and on two."""
 
@@ -31,9 +31,9 @@ CASES = {
 def tree_of(tokens, output, **sections):
     tree = {
         "data": {"tokens": str(tokens)},
-        "batch": {"steps": STEPS, "tokens": 9 * 32, "micro_sequences": 8},
+        "batch": {"steps": STEPS, "tokens": 9 * 32, "micro_batch_size": 8},
         "run": {"output": str(output), "log_every": 1, "tensorboard": False, "sample_tokens": 3},
-        "model": {"context_length": 32, "layers": 2, "width": 32, "heads": 4, "kv_heads": 2},
+        "model": {"context_length": 32, "num_layers": 2, "hidden_size": 32, "num_heads": 4, "num_kv_heads": 2},
         "optimizer": {"warmup_steps": 2, "learning_rate": 0.01},
         "validation": {"every": 3, "sequences": 5},
         "checkpoint": {"every": 3, "keep": None},

@@ -132,7 +132,7 @@ def test_a_killed_run_goes_on_to_the_bit(world, tokens, undisturbed, tmp_path):
     ("section", "values", "named"),
     [
         ("optimizer", {"learning_rate": 0.02}, "optimizer.learning_rate: 0.01 -> 0.02"),
-        ("model", {"layers": 3}, "model.layers: 2 -> 3"),
+        ("model", {"num_layers": 3}, "model.num_layers: 2 -> 3"),
         ("batch", {"steps": 7}, "batch.steps: 6 -> 7"),
         ("validation", {"fraction": 0.02}, "validation.fraction: 0.01 -> 0.02"),
         ("seed", 18, "seed: 17 -> 18"),
@@ -153,7 +153,7 @@ def test_changed_shards_are_not_resumed(world, undisturbed, tmp_path, write_toke
 def test_shards_may_move_and_micro_batches_may_change(world, tokens, undisturbed, tmp_path):
     moved = tmp_path / "moved"
     moved.symlink_to(tokens)
-    assert run(world, pretraining_tree(moved, undisturbed, batch={"micro_sequences": 2})).last is None
+    assert run(world, pretraining_tree(moved, undisturbed, batch={"micro_batch_size": 2})).last is None
 
 
 def test_resume_false_wants_an_empty_folder(world, tokens, undisturbed):
@@ -162,15 +162,16 @@ def test_resume_false_wants_an_empty_folder(world, tokens, undisturbed):
 
 
 def test_weights_of_another_run_can_be_a_start(world, tokens, undisturbed, tmp_path):
-    model = {"vocabulary_size": 300}
+    model = {"vocab_size": 300}
     run(world, pretraining_tree(tokens, tmp_path, init_from=str(undisturbed), model=model, batch={"steps": 3}))
     assert rows(tmp_path)[1] == pytest.approx(rows(undisturbed)[6], abs=0.7)
     found = checkpoint.read(tmp_path)
     assert found.provenance["init_from"] == checkpoint.fingerprint(undisturbed)
 
 
-@pytest.mark.parametrize("change", [{"batch": {"micro_sequences": 1}}, {"batch": {"micro_sequences": 3}},
-                                    {"parallel": {"recompute": "full"}}, {"parallel": {"recompute": "selective"}},
+@pytest.mark.parametrize("change", [{"batch": {"micro_batch_size": 1}}, {"batch": {"micro_batch_size": 3}},
+                                    {"parallel": {"activation_checkpointing": "full"}},
+                                    {"parallel": {"activation_checkpointing": "selective"}},
                                     {"parallel": {"loss_chunk": 50}}, {"parallel": {"sync_every_microbatch": False}},
                                     {"parallel": {"reshard_after_forward": False}}])  # fmt: skip
 def test_what_only_changes_speed_and_memory_changes_no_loss(world, tokens, undisturbed, tmp_path, change):
@@ -198,7 +199,9 @@ def test_other_optimizers_learn_and_resume_too(world, tokens, tmp_path, optimize
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("parallel", [{}, {"recompute": "selective"}, {"recompute": "full", "loss_chunk": 40}])
+@pytest.mark.parametrize(
+    "parallel", [{}, {"activation_checkpointing": "selective"}, {"activation_checkpointing": "full", "loss_chunk": 40}]
+)
 def test_compiled_blocks_learn_the_same(world, tokens, undisturbed, tmp_path, parallel):
     run(world, pretraining_tree(tokens, tmp_path, parallel={"compile": True, **parallel}))
     expected, found = rows(undisturbed), rows(tmp_path)
@@ -208,7 +211,7 @@ def test_compiled_blocks_learn_the_same(world, tokens, undisturbed, tmp_path, pa
 def test_a_vocabulary_too_small_is_refused(tokens, tmp_path):
     with pytest.raises(ConfigError, match="256 is too small for the shards' tokenizer 'bytes', which has 257 ids"):
         pretrain.open_inputs(
-            build(PretrainConfig, pretraining_tree(tokens, tmp_path, model={"vocabulary_size": 256}), "test")
+            build(PretrainConfig, pretraining_tree(tokens, tmp_path, model={"vocab_size": 256}), "test")
         )
 
 

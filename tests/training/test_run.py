@@ -23,7 +23,7 @@ from training.run import Run, resume_point, train
 from training.runtime import distributed
 from training.runtime.distributed import World
 
-MODEL = ModelConfig(vocabulary_size=257, context_length=8, layers=1, width=16, heads=2)
+MODEL = ModelConfig(vocab_size=257, context_length=8, num_layers=1, hidden_size=16, num_heads=2)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

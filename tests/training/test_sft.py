@@ -19,7 +19,6 @@ from training.config import ModelConfig
 from training.model.generation import Sampling
 from training.model.initialization import new_model
 from training.model.transformer import Transformer
-from training.sft_config import load_sft_config
 
 QUESTIONS = {"one": "eins", "two": "zwei", "three": "drei!"}
 
@@ -38,12 +37,13 @@ def config(tmp_path: Path, save_parent: Callable[[Transformer], Path]) -> Callab
     def write(pairs: Sequence[tuple[str, str]] = tuple(QUESTIONS.items()), **sections: Any) -> Path:
         # 300 rows for 257 tokens: the parent has room for the chat tokens, which it never saw.
         vocabulary = sections.pop("vocabulary", 257)
-        shape = ModelConfig(layers=2, width=32, heads=2, context_length=32, vocabulary_size=vocabulary)
+        shape = ModelConfig(num_layers=2, hidden_size=32, num_heads=2, context_length=32, vocab_size=vocabulary)
         tree: dict[str, Any] = {
             "init_from": str(save_parent(new_model(shape, seed=1))),
-            "data": {"train": [str(conversations(tmp_path, pairs))], "validation_fraction": None},
-            "batch": {"epochs": 4, "rows": 2, "micro_rows": 1},
+            "data": {"train": [str(conversations(tmp_path, pairs))]},
+            "batch": {"epochs": 4, "rows": 2, "micro_batch_size": 1},
             "optimizer": {"learning_rate": 0.01, "warmup_steps": 1},
+            "validation": {"fraction": None},
             "run": {"output": str(tmp_path / "out"), "log_every": 1, "tensorboard": False, "sample_every": None},
             "parallel": {"device": "cpu"},
         }
@@ -68,13 +68,13 @@ def weights(path: Path) -> dict[str, torch.Tensor]:
 def test_it_learns_to_answer_and_to_stop(config: Callable[..., Path], tmp_path: Path) -> None:
     held_out = tmp_path / "held_out.jsonl"
     path = config(
-        batch={"epochs": 70, "rows": 2, "micro_rows": 2},
-        validate_every=50,
+        batch={"epochs": 70, "rows": 2, "micro_batch_size": 2},
+        validation={"every": 50},
         run={"log_every": 5, "sample_every": 50, "sample_prompts": ["two"]},
         checkpoint={"keep": 1},
     )
     held_out.write_text((tmp_path / "train.jsonl").read_text())
-    assert sft.main([str(path), "--set", f"data.validation=[{held_out}]"]) == 0
+    assert sft.main([str(path), "--set", f"validation.files=[{held_out}]"]) == 0
     output = tmp_path / "out"
     assert losses(output)[0] > 2 > 0.1 > losses(output)[-1]
     rows = [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
@@ -98,7 +98,7 @@ def test_it_learns_to_answer_and_to_stop(config: Callable[..., Path], tmp_path: 
 def test_new_tokens_start_from_the_mean_of_the_known(
     config: Callable[..., Path], tmp_path: Path, vocabulary: int
 ) -> None:
-    path = config(vocabulary=vocabulary, batch={"epochs": 1, "rows": 1, "micro_rows": 1},
+    path = config(vocabulary=vocabulary, batch={"epochs": 1, "rows": 1, "micro_batch_size": 1},
                   optimizer={"learning_rate": 0.0, "warmup_steps": 0})  # fmt: skip
     before = weights(tmp_path / "parent")["embed.weight"]
     assert sft.main([str(path)]) == 0
@@ -134,7 +134,7 @@ def test_another_config_against_an_old_folder_is_refused(
 def test_two_processes_learn_the_same(config: Callable[..., Path], tmp_path: Path) -> None:
     # Replies of unequal lengths: a mean of per-process means would differ.
     pairs = [("a", "b" * 20), ("c", "d"), ("e", "fg"), ("h", "i" * 13), ("j", "k" * 17)]
-    path = config(pairs, batch={"epochs": 4, "rows": 3, "micro_rows": 1})
+    path = config(pairs, batch={"epochs": 4, "rows": 3, "micro_batch_size": 1})
     assert sft.main([str(path)]) == 0
     alone = losses(tmp_path / "out")
     assert sft.launch(path, [f"run.output={tmp_path / 'two'}"], nproc=2) == 0
@@ -161,10 +161,3 @@ def test_mistakes_are_said_with_code_2(
 ) -> None:
     assert sft.main([str(config()), "--set", override]) == 2
     assert problem in capsys.readouterr().err
-
-
-def test_defaults_of_fine_tuning_stay_when_one_field_is_given(config: Callable[..., Path]) -> None:
-    path = config()
-    optimizer = load_sft_config(path, ["optimizer={learning_rate: 0.5}"]).optimizer
-    assert (optimizer.learning_rate, optimizer.warmup_steps, optimizer.weight_decay) == (0.5, 10, 0.0)
-    assert load_sft_config(path, ["optimizer={}"]).optimizer.learning_rate == 3e-5

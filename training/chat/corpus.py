@@ -58,9 +58,9 @@ def open_chat(config: SftConfig, format: ChatFormat, length: int) -> ChatCorpus:
         InputError: a file or line that cannot be used; no conversation left on one side; a row that fails `check`.
     """
     skip = config.data.bad_lines == "skip"
-    train_files, other_files = [Path(p) for p in config.data.train], [Path(p) for p in config.data.validation]
+    train_files, other_files = [Path(p) for p in config.data.train], [Path(p) for p in config.validation.files]
     conversations, skipped = load_conversations(train_files, skip_bad=skip)
-    fraction = config.data.validation_fraction or 0.0
+    fraction = config.validation.fraction or 0.0
     held_out = [one for one in conversations if one.draw(config.seed) < fraction]
     train = [one for one in conversations if one.draw(config.seed) >= fraction]
     if other_files:
@@ -70,7 +70,7 @@ def open_chat(config: SftConfig, format: ChatFormat, length: int) -> ChatCorpus:
     files = [{"path": str(path), "sha256": sha256_file(path)} for path in [*train_files, *other_files]]
     return ChatCorpus(
         train=_split(train, format, length, "data.train"),
-        held_out=_split(held_out, format, length, "data.validation") if held_out else None,
+        held_out=_split(held_out, format, length, "validation") if held_out else None,
         skipped=skipped,
         files=files,
     )

@@ -42,7 +42,7 @@ from training.data.tokenizer import parse_tokenizer
 from training.model.transformer import Transformer
 from training.runtime.distributed import World, assign, gather
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _NAME = re.compile(r"step-(\d{8,})")
 
 
@@ -289,7 +289,7 @@ def load_weights(path: str | Path, model: Transformer) -> None:
         InputError: see `read` and `load_tensors`; or the vocabulary would shrink.
     """
     found = read(path)
-    known, wanted = found.model_config.vocabulary, model.config.vocabulary
+    known, wanted = found.model_config.known_vocab_size, model.config.known_vocab_size
     if wanted < known:
         raise InputError(str(found.path), f"has a vocabulary of {known}; the model's is smaller, {wanted}")
     tensors = model_tensors(model)

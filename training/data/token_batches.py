@@ -112,7 +112,7 @@ def training_data(config: PretrainConfig, corpus: Corpus, reader: Reader, *, ran
         order,
         reader,
         count=config.sequences_per_step,
-        micro=config.batch.micro_sequences,
+        micro=config.batch.micro_batch_size,
         rank=rank,
         size=size,
     )

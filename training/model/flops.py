@@ -29,8 +29,8 @@ def parameter_count(config: ModelConfig, *, embeddings: bool = True) -> int:
     )
     if not embeddings:
         return total - tables
-    padding = (config.padded_vocabulary - config.vocabulary) * config.width
-    return total - padding * (1 if config.tied else 2)
+    padding = (config.padded_vocab_size - config.known_vocab_size) * config.hidden_size
+    return total - padding * (1 if config.tie_word_embeddings else 2)
 
 
 def flops_per_token(config: ModelConfig, sequence_length: int) -> float:
@@ -40,10 +40,11 @@ def flops_per_token(config: ModelConfig, sequence_length: int) -> float:
     Attention counts every pair, without the half that the causal mask spares; recomputed activations do not count.
     Source: Chowdhery et al. 2022, arXiv:2204.02311, appendix B.
     """
-    attention = config.width * config.head_size * (2 * config.heads + 2 * config.key_heads)
-    mlp = config.width * config.mlp_size * (3 if config.type == "llama" else 2)
-    weights = config.layers * (attention + mlp) + config.width * config.vocabulary
-    return 6.0 * weights + 12.0 * config.layers * config.heads * config.head_size * sequence_length
+    heads = 2 * config.num_heads + 2 * config.effective_num_kv_heads  # of q and o, of k and v
+    attention = config.hidden_size * config.effective_head_dim * heads
+    mlp = config.hidden_size * config.effective_intermediate_size * (3 if config.type == "llama" else 2)
+    weights = config.num_layers * (attention + mlp) + config.hidden_size * config.known_vocab_size
+    return 6.0 * weights + 12.0 * config.num_layers * config.num_heads * config.effective_head_dim * sequence_length
 
 
 def peak_flops(device_name: str) -> float | None:

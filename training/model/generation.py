@@ -114,8 +114,8 @@ def _check(model: Transformer, prompts: Sequence[Sequence[int]]) -> None:
         if not 0 < len(prompt) < model.config.context_length:
             room = model.config.context_length
             raise ValueError(f"prompt {row} has {len(prompt)} tokens; the context takes from 1 to {room - 1}")
-        if not 0 <= min(prompt) <= max(prompt) < model.config.vocabulary:
-            raise ValueError(f"prompt {row} has an id outside the vocabulary of {model.config.vocabulary}")
+        if not 0 <= min(prompt) <= max(prompt) < model.config.known_vocab_size:
+            raise ValueError(f"prompt {row} has an id outside the vocabulary of {model.config.known_vocab_size}")
 
 
 def choose(logits: Tensor, sampling: Sampling, generators: Sequence[torch.Generator]) -> list[int]:

@@ -23,13 +23,13 @@ def initial_value(name: str, shape: torch.Size, config: ModelConfig, seed: int) 
         return torch.ones(shape)
     std = config.init_std
     if name.endswith(("attention.o.weight", "mlp.down.weight")):
-        std /= math.sqrt(2 * config.layers)
+        std /= math.sqrt(2 * config.num_layers)
     elif name == "positions.weight":
         std /= 2
     key = int.from_bytes(hashlib.blake2b(f"{seed}:{name}".encode(), digest_size=8).digest(), "little") >> 1
     value = torch.empty(shape).normal_(0, std, generator=torch.Generator().manual_seed(key))
     if name in ("embed.weight", "head.weight"):
-        value[config.vocabulary :] = 0
+        value[config.known_vocab_size :] = 0
     return value
 
 

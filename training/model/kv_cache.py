@@ -28,7 +28,7 @@ class KVCache:
     @classmethod
     def empty(cls, config: ModelConfig, batch: int, capacity: int, like: Tensor) -> "KVCache":
         """Room for `capacity` tokens in each of `batch` rows, with the type and device of `like` (a parameter)."""
-        shape = (config.layers, batch, capacity, config.key_heads, config.head_size)
+        shape = (config.num_layers, batch, capacity, config.effective_num_kv_heads, config.effective_head_dim)
         lengths = torch.zeros(batch, dtype=torch.int64, device=like.device)
         return cls(keys=like.new_zeros(shape), values=like.new_zeros(shape), lengths=lengths)
 

@@ -87,12 +87,12 @@ def learning_rate(config: OptimizerConfig, step: int, steps: int) -> float:
     """The rate of update number `step` (from 0) of `steps`.
 
     Linear warm-up reaches the peak at update `warmup_steps`; the last update of either schedule is made at
-    `final_ratio` of the peak. Sources: Loshchilov and Hutter 2017, arXiv:1608.03983 (cosine); Hu et al. 2024,
+    `min_lr_ratio` of the peak. Sources: Loshchilov and Hutter 2017, arXiv:1608.03983 (cosine); Hu et al. 2024,
     arXiv:2404.06395 (warm-up, stable, decay).
     """
     if step < config.warmup_steps:
         return config.learning_rate * (step + 1) / (config.warmup_steps + 1)
-    floor = config.final_ratio
+    floor = config.min_lr_ratio
     if config.schedule == "cosine":
         done = (step - config.warmup_steps) / max(1, steps - 1 - config.warmup_steps)
         share = floor + (1 - floor) * (1 + math.cos(math.pi * min(done, 1.0))) / 2

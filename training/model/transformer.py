@@ -12,7 +12,7 @@ Sources: Radford et al. 2019 (GPT-2); Touvron et al. 2023, arXiv:2302.13971 (Lla
 (RoPE); Ainslie et al. 2023, arXiv:2305.13245 (GQA); Shazeer 2020, arXiv:2002.05202 (SwiGLU). The rotate-half layout is
 the one Hugging Face checkpoints have, so that export needs no permutation.
 
-B sequences, T tokens in each, V vocabulary_size, D width, H heads, K key and value heads, C head_size.
+B sequences, T tokens in each, V vocab_size, D hidden_size, H num_heads, K num_kv_heads, C head_dim.
 """
 
 import functools
@@ -38,17 +38,19 @@ class Transformer(nn.Module):
     """A decoder-only language model.
 
     Raises:
-        ValueError: `config.vocabulary_size` is null.
+        ValueError: `config.vocab_size` is null.
     """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.embed = nn.Embedding(config.padded_vocabulary, config.width)
-        self.positions = nn.Embedding(config.context_length, config.width) if config.type == "gpt2" else None
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.embed = nn.Embedding(config.padded_vocab_size, config.hidden_size)
+        self.positions = nn.Embedding(config.context_length, config.hidden_size) if config.type == "gpt2" else None
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.num_layers))
         self.norm = _norm(config)
-        self.head = None if config.tied else nn.Linear(config.width, config.padded_vocabulary, bias=False)
+        self.head: nn.Linear | None = None
+        if not config.tie_word_embeddings:
+            self.head = nn.Linear(config.hidden_size, config.padded_vocab_size, bias=False)
         self.head_losses: HeadLoss = dense_head_losses
 
     def forward(
@@ -93,9 +95,9 @@ class Transformer(nn.Module):
         x = self.norm(x)
         weight = self.embed.weight if self.head is None else self.head.weight
         if targets is None:
-            return F.linear(x, weight[: self.config.vocabulary])
+            return F.linear(x, weight[: self.config.known_vocab_size])
         losses = chunked_head_losses(
-            self.head_losses, x.flatten(0, 1), weight, targets.flatten(), self.config.vocabulary, chunk=loss_chunk
+            self.head_losses, x.flatten(0, 1), weight, targets.flatten(), self.config.known_vocab_size, chunk=loss_chunk
         )
         # clone: FSDP hangs its backward hook on what a model returns, and a view would not keep it
         return losses.view(targets.shape).clone()
@@ -127,15 +129,16 @@ class Attention(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.head_size = config.head_size
-        bias = config.type == "gpt2"
-        self.q = nn.Linear(config.width, config.heads * config.head_size, bias=bias)
-        self.k = nn.Linear(config.width, config.key_heads * config.head_size, bias=bias)
-        self.v = nn.Linear(config.width, config.key_heads * config.head_size, bias=bias)
-        self.o = nn.Linear(config.heads * config.head_size, config.width, bias=bias)
+        self.head_dim = config.effective_head_dim
+        bias, hidden = config.type == "gpt2", config.hidden_size
+        queries, keys = config.num_heads * self.head_dim, config.effective_num_kv_heads * self.head_dim
+        self.q = nn.Linear(hidden, queries, bias=bias)
+        self.k = nn.Linear(hidden, keys, bias=bias)
+        self.v = nn.Linear(hidden, keys, bias=bias)
+        self.o = nn.Linear(queries, hidden, bias=bias)
 
     def forward(self, x: Tensor, rotation: Rotation | None, mask: Mask, store: Store | None) -> Tensor:
-        q, k, v = (project(x).unflatten(-1, (-1, self.head_size)) for project in (self.q, self.k, self.v))
+        q, k, v = (project(x).unflatten(-1, (-1, self.head_dim)) for project in (self.q, self.k, self.v))
         if rotation is not None:
             q, k = rotate(q, rotation), rotate(k, rotation)
         if store is not None:
@@ -149,9 +152,9 @@ class SwiGLU(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.gate = nn.Linear(config.width, config.mlp_size, bias=False)
-        self.up = nn.Linear(config.width, config.mlp_size, bias=False)
-        self.down = nn.Linear(config.mlp_size, config.width, bias=False)
+        self.gate = nn.Linear(config.hidden_size, config.effective_intermediate_size, bias=False)
+        self.up = nn.Linear(config.hidden_size, config.effective_intermediate_size, bias=False)
+        self.down = nn.Linear(config.effective_intermediate_size, config.hidden_size, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.down(F.silu(self.gate(x)) * self.up(x))  # type: ignore[no-any-return]
@@ -162,8 +165,8 @@ class GeluMLP(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.up = nn.Linear(config.width, config.mlp_size)
-        self.down = nn.Linear(config.mlp_size, config.width)
+        self.up = nn.Linear(config.hidden_size, config.effective_intermediate_size)
+        self.down = nn.Linear(config.effective_intermediate_size, config.hidden_size)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.down(F.gelu(self.up(x), approximate="tanh"))  # type: ignore[no-any-return]
@@ -171,13 +174,14 @@ class GeluMLP(nn.Module):
 
 def _norm(config: ModelConfig) -> nn.Module:
     if config.type == "gpt2":
-        return nn.LayerNorm(config.width, eps=config.norm_epsilon)
-    return nn.RMSNorm(config.width, eps=config.norm_epsilon)
+        return nn.LayerNorm(config.hidden_size, eps=config.norm_eps)
+    return nn.RMSNorm(config.hidden_size, eps=config.norm_eps)
 
 
 def rotary(positions: Tensor, config: ModelConfig) -> Rotation:
     """Cosine and sine of position x frequency, for `rotate`; float32: bfloat16 cannot tell late positions apart."""
-    exponents = torch.arange(0, config.head_size, 2, device=positions.device, dtype=torch.float32) / config.head_size
+    size = config.effective_head_dim
+    exponents = torch.arange(0, size, 2, device=positions.device, dtype=torch.float32) / size
     angles = positions[..., None].float() / config.rope_theta**exponents
     return angles.cos(), angles.sin()
 

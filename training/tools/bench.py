@@ -90,7 +90,7 @@ def measure(config: PretrainConfig, world: World, *, warmup: int, steps: int, va
     """Train `warmup` and then `steps` steps of a config whose vocabulary is known, and time each."""
     model = parallel.parallelize(config.model, config.parallel, world, config.seed)
     optimizers = build_optimizers(model, config.optimizer)
-    vocabulary, length = config.model.vocabulary, config.sequence_length
+    vocabulary, length = config.model.known_vocab_size, config.sequence_length
     reader = Reader(length=length, vocabulary=vocabulary, document_mask=config.data.document_mask)
     source = training_data(config, open_corpus(config), reader, rank=world.rank, size=world.size)
     cuda = world.device.type == "cuda"
@@ -103,7 +103,8 @@ def measure(config: PretrainConfig, world: World, *, warmup: int, steps: int, va
             started = time.perf_counter()
             taken = batches.take()
             waits.append(time.perf_counter() - started)
-            result = gradients(model, taken, world=world, settings=config.parallel, clip=config.optimizer.clip)
+            max_grad_norm = config.optimizer.max_grad_norm
+            result = gradients(model, taken, world=world, settings=config.parallel, max_grad_norm=max_grad_norm)
             optimizers.step()
             optimizers.zero_grad()
             if cuda:
@@ -140,10 +141,10 @@ def configs(options: argparse.Namespace, folder: str) -> list[tuple[str, Pretrai
         overrides = [*options.set, *([versus] if versus else [])]
         tree = apply_overrides(read_yaml(options.config), overrides)
         tree = apply_overrides(tree, [f"data.tokens={folder}", "validation.every=null"])
-        if tree.get("model", {}).get("vocabulary_size") is None:
-            tree = apply_overrides(tree, [f"model.vocabulary_size={options.vocabulary}"])
+        if tree.get("model", {}).get("vocab_size") is None:
+            tree = apply_overrides(tree, [f"model.vocab_size={options.vocabulary}"])
         found.append((versus or "as configured", build(PretrainConfig, tree, options.config)))
-    if len({config.model.vocabulary for _, config in found}) > 1:
+    if len({config.model.known_vocab_size for _, config in found}) > 1:
         raise ConfigError("--versus", "variants must have one vocabulary, since they read the same shards")
     return found
 
@@ -155,7 +156,7 @@ def run(options: argparse.Namespace) -> list[Speed]:
         world = distributed.start(variants[0][1].parallel)
         first = variants[0][1]
         tokens = max(config.batch.tokens for _, config in variants) + first.sequence_length + 1
-        write_synthetic(Path(folder), first.model.vocabulary, max(tokens, 1_000_000))
+        write_synthetic(Path(folder), first.model.known_vocab_size, max(tokens, 1_000_000))
         speeds: list[Speed] = []
         for variant, config in variants:
             try:

@@ -121,12 +121,13 @@ def hf_config(config: ModelConfig, vocabulary: Vocabulary, dtype: Dtype) -> dict
     Raises:
         InputError: the shape has no twin in transformers.
     """
-    if config.width % config.heads or (config.type == "gpt2" and config.head_size != config.width // config.heads):
-        problem = f"width {config.width} with {config.heads} heads of {config.head_size} has no twin in transformers"
+    size, heads, head_dim = config.hidden_size, config.num_heads, config.effective_head_dim
+    if size % heads or (config.type == "gpt2" and head_dim != size // heads):
+        problem = f"hidden_size {size} with {heads} heads of {head_dim} has no twin in transformers"
         raise InputError("model", problem)
     common = {
-        "vocab_size": config.vocabulary,
-        "tie_word_embeddings": config.tied,
+        "vocab_size": config.known_vocab_size,
+        "tie_word_embeddings": config.tie_word_embeddings,
         "initializer_range": config.init_std,
         "bos_token_id": vocabulary.end_of_text_id,
         "eos_token_id": vocabulary.stop_ids[0],
@@ -141,15 +142,15 @@ def _llama_config(config: ModelConfig) -> dict[str, Any]:
     return {
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",
-        "hidden_size": config.width,
-        "intermediate_size": config.mlp_size,
-        "num_hidden_layers": config.layers,
-        "num_attention_heads": config.heads,
-        "num_key_value_heads": config.key_heads,
-        "head_dim": config.head_size,
+        "hidden_size": config.hidden_size,
+        "intermediate_size": config.effective_intermediate_size,
+        "num_hidden_layers": config.num_layers,
+        "num_attention_heads": config.num_heads,
+        "num_key_value_heads": config.effective_num_kv_heads,
+        "head_dim": config.effective_head_dim,
         "hidden_act": "silu",
         "max_position_embeddings": config.context_length,
-        "rms_norm_eps": config.norm_epsilon,
+        "rms_norm_eps": config.norm_eps,
         "rope_theta": config.rope_theta,
         "rope_parameters": {"rope_type": "default", "rope_theta": config.rope_theta},
         "attention_bias": False,
@@ -163,14 +164,14 @@ def _gpt2_config(config: ModelConfig) -> dict[str, Any]:
     return {
         "architectures": ["GPT2LMHeadModel"],
         "model_type": "gpt2",
-        "n_embd": config.width,
-        "n_inner": config.mlp_size,
-        "n_layer": config.layers,
-        "n_head": config.heads,
+        "n_embd": config.hidden_size,
+        "n_inner": config.effective_intermediate_size,
+        "n_layer": config.num_layers,
+        "n_head": config.num_heads,
         "n_positions": config.context_length,
         "n_ctx": config.context_length,
         "activation_function": "gelu_new",
-        "layer_norm_epsilon": config.norm_epsilon,
+        "layer_norm_epsilon": config.norm_eps,
         "attn_pdrop": 0.0,
         "embd_pdrop": 0.0,
         "resid_pdrop": 0.0,
@@ -190,11 +191,11 @@ def generation_config(vocabulary: Vocabulary) -> dict[str, Any]:
 
 def hf_tensors(state: Mapping[str, Tensor], config: ModelConfig) -> Iterator[tuple[str, Tensor]]:
     """Our tensors under transformers' names, shapes and layout; padding rows and a tied head left out."""
-    gpt2, rows = config.type == "gpt2", config.vocabulary
+    gpt2, rows = config.type == "gpt2", config.known_vocab_size
     yield "transformer.wte.weight" if gpt2 else "model.embed_tokens.weight", state["embed.weight"][:rows]
     if gpt2:
         yield "transformer.wpe.weight", state["positions.weight"]
-    for layer in range(config.layers):
+    for layer in range(config.num_layers):
         prefix = f"blocks.{layer}."
         block = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
         yield from _gpt2_block(block, layer, config) if gpt2 else _llama_block(block, layer)
@@ -202,7 +203,7 @@ def hf_tensors(state: Mapping[str, Tensor], config: ModelConfig) -> Iterator[tup
     yield f"{last}.weight", state["norm.weight"]
     if gpt2:
         yield f"{last}.bias", state["norm.bias"]
-    if not config.tied:
+    if not config.tie_word_embeddings:
         yield "lm_head.weight", state["head.weight"][:rows]
 
 
@@ -226,8 +227,8 @@ def _gpt2_block(block: Mapping[str, Tensor], layer: int, config: ModelConfig) ->
 
 def _every_head(projection: Tensor, config: ModelConfig) -> Tensor:
     """Keys or values repeated for each query head that shares them: transformers' GPT-2 has no grouped heads."""
-    heads = projection.reshape(config.key_heads, config.head_size, *projection.shape[1:])
-    return heads.repeat_interleave(config.heads // config.key_heads, dim=0).flatten(0, 1)
+    heads = projection.reshape(config.effective_num_kv_heads, config.effective_head_dim, *projection.shape[1:])
+    return heads.repeat_interleave(config.num_heads // config.effective_num_kv_heads, dim=0).flatten(0, 1)
 
 
 def write_tensors(tensors: Mapping[str, Tensor], folder: Path, dtype: torch.dtype, shard_bytes: int) -> None:

@@ -16,7 +16,7 @@ from training.chat.format import ChatFormat, Message, add_chat_tokens
 from training.chat.packing import PackedRows, pack
 from training.config import RunConfig
 from training.data.batches import IGNORE_INDEX
-from training.sft_config import ConversationConfig, SftConfig
+from training.sft_config import ChatValidationConfig, ConversationConfig, SftConfig
 
 
 @pytest.fixture
@@ -71,20 +71,21 @@ def test_the_gate_refuses_a_row_without_a_learned_token(rows: PackedRows, chat: 
 def write(tmp_path: Path) -> Callable[..., SftConfig]:
     """Writes conversations (user, assistant) and returns a config that reads them."""
 
-    def build(pairs: list[tuple[str, str]], **data: Any) -> SftConfig:
+    def build(pairs: list[tuple[str, str]], *, fraction: float | None, **data: Any) -> SftConfig:
         path = tmp_path / "train.jsonl"
         lines = [{"id": str(number), "messages": [{"role": "user", "content": a}, {"role": "assistant", "content": b}]}
                  for number, (a, b) in enumerate(pairs)]  # fmt: skip
         path.write_text("".join(json.dumps(line) + "\n" for line in lines))
         return SftConfig(
-            init_from="none", data=ConversationConfig(train=(str(path),), **data), run=RunConfig(output=str(tmp_path))
-        )
+            init_from="none", data=ConversationConfig(train=(str(path),), **data),
+            validation=ChatValidationConfig(fraction=fraction), run=RunConfig(output=str(tmp_path)),
+        )  # fmt: skip
 
     return build
 
 
 def test_the_held_out_share_is_a_choice_by_id(write: Callable[..., SftConfig], chat: ChatFormat) -> None:
-    config = write([(f"q{number}", "a") for number in range(400)], validation_fraction=0.25)
+    config = write([(f"q{number}", "a") for number in range(400)], fraction=0.25)
     corpus = open_chat(config, chat, 64)
     assert corpus.held_out is not None
     held_out = corpus.held_out.counts["conversations"]
@@ -97,7 +98,7 @@ def test_the_held_out_share_is_a_choice_by_id(write: Callable[..., SftConfig], c
 
 
 def test_long_conversations_are_counted(write: Callable[..., SftConfig], chat: ChatFormat) -> None:
-    config = write([("q", "a"), ("q" * 100, "a")], validation_fraction=None)
+    config = write([("q", "a"), ("q" * 100, "a")], fraction=None)
     corpus = open_chat(config, chat, 32)
     assert corpus.held_out is None
     assert dict(corpus.train.counts) == {
@@ -107,7 +108,7 @@ def test_long_conversations_are_counted(write: Callable[..., SftConfig], chat: C
 
 
 def test_nothing_left_is_an_error_that_says_why(write: Callable[..., SftConfig], chat: ChatFormat) -> None:
-    config = write([("q" * 100, "a")], validation_fraction=None)
+    config = write([("q" * 100, "a")], fraction=None)
     with pytest.raises(
         InputError, match=r"1 conversations, of which none can be learned from\n  1 have no reply within"
     ):
@@ -115,7 +116,7 @@ def test_nothing_left_is_an_error_that_says_why(write: Callable[..., SftConfig],
 
 
 def test_bad_lines_stop_or_are_counted(write: Callable[..., SftConfig], chat: ChatFormat) -> None:
-    config = write([("q", "a")], validation_fraction=None)
+    config = write([("q", "a")], fraction=None)
     with Path(config.data.train[0]).open("a") as sink:
         sink.write("{}\n")
     with pytest.raises(InputError, match=r"train\.jsonl:2: 'messages' must be a list"):

@@ -15,7 +15,7 @@ SavedModel = tuple[Transformer, Path]
 
 @pytest.fixture
 def saved(random_model: Callable[..., Transformer], save_parent: Callable[[Transformer], Path]) -> SavedModel:
-    model = random_model(vocabulary_size=257)
+    model = random_model(vocab_size=257)
     return model, save_parent(model)
 
 

@@ -32,7 +32,7 @@ def opened(random_model: Build, save_parent: Callable[[Transformer], Path], byte
 def test_samples_repeat_and_each_prompt_has_its_own_chance(
     random_model: Build, save_parent: Callable[[Transformer], Path]
 ) -> None:
-    run = save_parent(random_model(vocabulary_size=257))
+    run = save_parent(random_model(vocab_size=257))
     screen = io.StringIO()
     first = run_sample(run, ["", "", "ab"], WARM, device="cpu", sink=screen)
     assert first == run_sample(run, ["", "", "ab"], WARM, device="cpu", sink=io.StringIO())
@@ -80,7 +80,7 @@ def test_commands(opened: LoadedModel) -> None:
 
 
 def test_a_base_model_does_not_chat(random_model: Build, save_parent: Callable[[Transformer], Path]) -> None:
-    run = save_parent(random_model(vocabulary_size=257))
+    run = save_parent(random_model(vocab_size=257))
     with pytest.raises(InputError, match=r"step-00000003: was not taught the chat format.*\n.*tokenmill sft"):
         run_chat(run, WARM, device="cpu", source=io.StringIO("Hi\n"), sink=io.StringIO())
     with pytest.raises(InputError, match="was not taught the chat format"):

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import pytest
@@ -10,7 +11,9 @@ from training.checkpoints.checkpoint import Progress, load_for_inference, load_t
 from training.config import ModelConfig
 from training.model.initialization import new_model
 
-SHAPE = ModelConfig(vocabulary_size=70, context_length=16, layers=2, width=32, heads=2, tied=False)
+SHAPE = ModelConfig(
+    vocab_size=70, context_length=16, num_layers=2, hidden_size=32, num_heads=2, tie_word_embeddings=False
+)
 
 
 @pytest.mark.parametrize("where", ["", "checkpoints", "checkpoints/step-00000007"])
@@ -116,14 +119,14 @@ def test_no_checkpoint_says_what_to_give(tmp_path):
 @pytest.mark.parametrize(
     "manifest",
     [
-        [], {}, {"format_version": 2}, {"format_version": 1, "step": "x"},
-        {"format_version": 1, "kind": "pretrain", "step": 1, "sequences": 1, "tokens": 1, "provenance": [], "files": 5},
+        [], {}, {"format_version": 1}, {"format_version": 2, "step": "x"},
+        {"format_version": 2, "kind": "pretrain", "step": 1, "sequences": 1, "tokens": 1, "provenance": [], "files": 5},
     ],
 )  # fmt: skip
 def test_a_strange_manifest_is_refused(save, manifest):
     path = save(new_model(SHAPE, seed=1))
     (path / "checkpoint.json").write_text(json.dumps(manifest))
-    with pytest.raises(InputError, match=r"is not a checkpoint's|has format version 2"):
+    with pytest.raises(InputError, match=r"is not a checkpoint's|has format version 1"):
         checkpoint.read(path)
 
 
@@ -138,10 +141,10 @@ def test_a_manifest_cannot_point_outside(save):
 
 def test_another_shape_is_refused_by_name(save):
     path = save(new_model(SHAPE, seed=1))
-    wider = ModelConfig(vocabulary_size=70, context_length=16, layers=2, width=64, heads=2, tied=False)
+    wider = dataclasses.replace(SHAPE, hidden_size=64)
     with pytest.raises(InputError, match=r"'model.embed.weight' is \(128, 32\), not \(128, 64\)"):
         load_tensors(path, model_tensors(new_model(wider, seed=1)))
-    deeper = ModelConfig(vocabulary_size=70, context_length=16, layers=3, width=32, heads=2, tied=False)
+    deeper = dataclasses.replace(SHAPE, num_layers=3)
     with pytest.raises(InputError, match=r"has no tensor 'model.blocks.2.attention_norm.weight'"):
         load_tensors(path, model_tensors(new_model(deeper, seed=1)))
 
@@ -150,7 +153,7 @@ def test_another_shape_is_refused_by_name(save):
 def test_a_vocabulary_can_grow(save, wanted):
     parent = new_model(SHAPE, seed=1)
     path = save(parent)
-    child = new_model(ModelConfig(**{**resolved(SHAPE), "vocabulary_size": wanted}), seed=2)
+    child = new_model(ModelConfig(**{**resolved(SHAPE), "vocab_size": wanted}), seed=2)
     load_weights(path, child)
     for before, after in ((parent.embed, child.embed), (parent.head, child.head)):
         assert torch.equal(after.weight[:70], before.weight[:70])
@@ -163,6 +166,6 @@ def test_a_vocabulary_can_grow(save, wanted):
 
 def test_a_vocabulary_cannot_shrink(save):
     path = save(new_model(SHAPE, seed=1))
-    child = new_model(ModelConfig(**{**resolved(SHAPE), "vocabulary_size": 69}), seed=2)
+    child = new_model(ModelConfig(**{**resolved(SHAPE), "vocab_size": 69}), seed=2)
     with pytest.raises(InputError, match="has a vocabulary of 70; the model's is smaller, 69"):
         load_weights(path, child)

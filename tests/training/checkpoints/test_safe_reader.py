@@ -10,7 +10,9 @@ from training.checkpoints.safe_reader import read_table
 from training.config import ModelConfig
 from training.model.initialization import new_model
 
-SHAPE = ModelConfig(vocabulary_size=70, context_length=16, layers=2, width=32, heads=2, tied=False)
+SHAPE = ModelConfig(
+    vocab_size=70, context_length=16, num_layers=2, hidden_size=32, num_heads=2, tie_word_embeddings=False
+)
 
 
 class Evil:

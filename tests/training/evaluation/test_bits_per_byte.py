@@ -47,7 +47,7 @@ def bits_by_hand(model: Transformer, texts: list[str], limit: int) -> float:
 
 
 def test_bits_per_byte_of_text_files(random_model: Build, vocabulary: Vocabulary, tmp_path: Path) -> None:
-    model = random_model(vocabulary_size=257)
+    model = random_model(vocab_size=257)
     wanted = bits_by_hand(model, TEXTS, 48)
     found = measure(model, vocabulary, write(tmp_path / "a.jsonl", *({"text": text} for text in TEXTS)))
     assert found.bits_per_byte == pytest.approx(wanted, rel=1e-5)
@@ -79,7 +79,7 @@ def shards(folder: Path, texts: list[str], size: int = 257) -> Path:
 def test_bits_per_byte_of_shards_are_those_of_their_text(
     random_model: Build, vocabulary: Vocabulary, tmp_path: Path
 ) -> None:
-    model = random_model(vocabulary_size=257)
+    model = random_model(vocab_size=257)
     found = measure(model, vocabulary, shards(tmp_path / "tokens", TEXTS))
     assert found == measure(model, vocabulary, write(tmp_path / "a.jsonl", *({"text": text} for text in TEXTS)))
 

@@ -86,7 +86,7 @@ def test_full_and_clean_scores_side_by_side(
     built: Path, random_model: Build, save_parent: Callable[[Transformer], Path], tmp_path: Path
 ) -> None:
     pytest.importorskip("lm_eval")
-    run = save_parent(random_model(vocabulary_size=257))
+    run = save_parent(random_model(vocab_size=257))
     screen = io.StringIO()
     tasks = ("arc_easy", "mmlu", "own")
     config = EvalConfig(tasks=tasks, tasks_dir=str(built), exclude_contaminated=str(built / "out"), device="cpu")

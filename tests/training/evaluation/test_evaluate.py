@@ -28,7 +28,7 @@ def test_an_evaluation_from_checkpoint_to_table(
 ) -> None:  # fmt: skip
     pytest.importorskip("lm_eval")
     monkeypatch.chdir(tmp_path)  # not in a git repository, which the harness's git would complain about
-    run = save_parent(random_model(vocabulary_size=257))
+    run = save_parent(random_model(vocab_size=257))
     items = [{"id": str(n), "query": f"{n} + 1 =", "choices": [str(n + 1), "no"], "label": 0} for n in range(6)]
     subjects = [{**item, "choices": ["a", "b", "c", "d"], "subject": f"s{n % 2}"} for n, item in enumerate(items)]
     folder = tmp_path / "tasks"
@@ -74,7 +74,7 @@ def test_more_examples_than_there_are_is_said(tmp_path: Path) -> None:
 def test_chat_needs_a_model_that_was_taught_it(
     random_model: Build, save_parent: Callable[[Transformer], Path], tmp_path: Path
 ) -> None:
-    run = save_parent(random_model(vocabulary_size=257))
+    run = save_parent(random_model(vocab_size=257))
     write(tmp_path / "piqa.jsonl", {"query": "a", "choices": ["b", "c"], "label": 0})
     with pytest.raises(InputError, match="was not taught the chat format"):
         run_eval(run, EvalConfig(tasks=("piqa",), tasks_dir=str(tmp_path), chat=True, device="cpu"))

@@ -25,7 +25,7 @@ def test_contexts_that_do_not_fit_are_counted(
     random_model: Build, save_parent: Callable[[Transformer], Path], tmp_path: Path
 ) -> None:
     pytest.importorskip("lm_eval")
-    run = save_parent(random_model(vocabulary_size=257))
+    run = save_parent(random_model(vocab_size=257))
     fits = 48 + 1 - len("Question: \nAnswer:") - len(" bb")
     rows = [{"query": "a" * length, "choices": ["bb", "cc"], "label": 0} for length in (fits, fits + 1)]
     write(tmp_path / "piqa.jsonl", *rows)
@@ -39,7 +39,7 @@ def test_an_item_without_a_field_of_the_prompt_is_said(
     random_model: Build, save_parent: Callable[[Transformer], Path], tmp_path: Path
 ) -> None:
     pytest.importorskip("lm_eval")
-    run = save_parent(random_model(vocabulary_size=257))
+    run = save_parent(random_model(vocab_size=257))
     write(tmp_path / "copa.jsonl", {"query": "It rained.", "choices": ["A.", "B."], "label": 0})
     with pytest.raises(InputError, match="tasks: an item lacks a field that its task's prompt has: 'raw' is undefined"):
         run_eval(run, EvalConfig(tasks=("copa",), tasks_dir=str(tmp_path), device="cpu"))

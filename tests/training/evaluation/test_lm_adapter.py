@@ -33,7 +33,7 @@ def test_the_adapter_finds_what_the_harness_finds_for_the_exported_model(
     from training.evaluation.lm_adapter import TokenmillLM
 
     vocabulary = Vocabulary(tokenizer=add_chat_tokens(byte_tokenizer), end_of_text_id=256)
-    model = random_model(type=kind, kv_heads=2, tied=False)
+    model = random_model(type=kind, num_kv_heads=2, tie_word_embeddings=False)
     folder = write_hf(model, vocabulary, tmp_path / "hf")
     theirs = huggingface.HFLM(pretrained=str(folder), device="cpu", dtype="float32", batch_size=3)
     ours = TokenmillLM(model, vocabulary)
@@ -58,7 +58,7 @@ def test_bos_goes_before_each_context_once(random_model: Build, vocabulary: Voca
     pytest.importorskip("lm_eval")
     from training.evaluation.lm_adapter import AdapterOptions, TokenmillLM
 
-    model = random_model(vocabulary_size=257)
+    model = random_model(vocab_size=257)
     adapter = TokenmillLM(model, vocabulary, AdapterOptions(bos=True))
     plain = TokenmillLM(model, vocabulary)
     pairs: list[tuple[object, ...]] = [("ab", "c"), ("<|endoftext|>ab", "c")]

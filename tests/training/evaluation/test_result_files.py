@@ -21,7 +21,7 @@ def write(path: Path, *items: object) -> Path:
 def test_evaluations_of_one_checkpoint_all_stay(
     random_model: Build, save_parent: Callable[[Transformer], Path], tmp_path: Path
 ) -> None:
-    run = save_parent(random_model(vocabulary_size=257))
+    run = save_parent(random_model(vocab_size=257))
     texts = [str(write(tmp_path / f"{name}.jsonl", {"text": name})) for name in ("a b", "c", "d" * 200)]
     for text in ((texts[0],), (texts[1],), (texts[0], texts[1]), (texts[2],), (texts[0],)):
         run_eval(run, EvalConfig(text=text, device="cpu"), console=Console(quiet=True))

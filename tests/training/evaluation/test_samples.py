@@ -23,7 +23,7 @@ class Kept(NoLogs):
 def test_each_prompt_is_gone_on_from_up_to_a_stop_id(
     random_model: Callable[..., Transformer], byte_tokenizer: Tokenizer
 ) -> None:
-    model, logs = random_model(vocabulary_size=257), Kept()
+    model, logs = random_model(vocab_size=257), Kept()
     prompts, sampling = [Prompt(label="a", ids=[256, 97]), Prompt(label="b", ids=[256])], training_sampling(9, seed=3)
     written = generate(model, [prompt.ids for prompt in prompts], sampling)
     stop = written[0][4]  # where the first text is to end

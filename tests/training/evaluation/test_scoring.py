@@ -30,7 +30,7 @@ def random_requests(count: int, vocabulary: int) -> list[Request]:
 @pytest.mark.parametrize("kind", ["llama", "gpt2"])
 @pytest.mark.parametrize("batch_tokens", [1, 400, 100_000])
 def test_scores_equal_full_passes(random_model: Callable[..., Transformer], kind: str, batch_tokens: int) -> None:
-    model = random_model(type=kind, kv_heads=2)
+    model = random_model(type=kind, num_kv_heads=2)
     requests = random_requests(12, 263)
     found = score(model, requests, batch_tokens=batch_tokens)
     wanted = [one_by_one(model, list(context), list(continuation)) for context, continuation in requests]

@@ -23,7 +23,7 @@ HERE = World(device=torch.device("cpu"))
 def test_token_shards_per_token_and_per_byte(
     random_model: Callable[..., Transformer], tokens: Path, micro_batch_size: int
 ) -> None:
-    model = random_model(vocabulary_size=257)
+    model = random_model(vocab_size=257)
     held_out = open_corpus(data_config(tokens)).held_out
     assert held_out is not None
     lengths = np.array([1] * 256 + [0])
@@ -43,7 +43,7 @@ def test_without_known_bytes_there_are_no_bits_per_byte(random_model: Callable[.
     held_out = open_corpus(data_config(tokens)).held_out
     assert held_out is not None
     validation = TokenValidation(
-        model=random_model(vocabulary_size=257), world=HERE, windows=held_out, sequences=3, micro_batch_size=2,
+        model=random_model(vocab_size=257), world=HERE, windows=held_out, sequences=3, micro_batch_size=2,
         reader=Reader(length=8, vocabulary=257, document_mask=False), loss_chunk=5, byte_lengths=None,
     )  # fmt: skip
     assert list(validation()) == ["validation_loss"]

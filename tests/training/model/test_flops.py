@@ -33,16 +33,16 @@ def test_an_unknown_device_has_no_peak_rather_than_a_wrong_one(name):
     assert peak_flops(name) is None
 
 
-GPT2 = ModelConfig(type="gpt2", vocabulary_size=50_257)
+GPT2 = ModelConfig(type="gpt2", vocab_size=50_257)
 LLAMA_8B = ModelConfig(
-    vocabulary_size=128_256,
+    vocab_size=128_256,
     context_length=8192,
-    layers=32,
-    width=4096,
-    heads=32,
-    kv_heads=8,
-    mlp_width=14_336,
-    tied=False,
+    num_layers=32,
+    hidden_size=4096,
+    num_heads=32,
+    num_kv_heads=8,
+    intermediate_size=14_336,
+    tie_word_embeddings=False,
 )
 
 

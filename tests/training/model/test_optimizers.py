@@ -7,7 +7,7 @@ from training.config import ModelConfig, OptimizerConfig
 from training.model.initialization import new_model
 from training.model.optimizers import build_optimizers, learning_rate
 
-SHAPE = ModelConfig(type="gpt2", vocabulary_size=70, context_length=16, layers=2, width=32, heads=2)
+SHAPE = ModelConfig(type="gpt2", vocab_size=70, context_length=16, num_layers=2, hidden_size=32, num_heads=2)
 
 
 def rates(steps, **fields):
@@ -16,7 +16,7 @@ def rates(steps, **fields):
 
 
 def test_cosine_with_warmup():
-    found = rates(11, schedule="cosine", warmup_steps=2, final_ratio=0.1)
+    found = rates(11, schedule="cosine", warmup_steps=2, min_lr_ratio=0.1)
     assert found[:3] == [0.3333, 0.6667, 1.0]
     assert found[6] == pytest.approx(0.55)
     assert found[-1] == 0.1
@@ -24,7 +24,7 @@ def test_cosine_with_warmup():
 
 
 def test_wsd_is_flat_then_falls_in_a_line():
-    found = rates(10, schedule="wsd", warmup_steps=1, decay_fraction=0.4, final_ratio=0.0)
+    found = rates(10, schedule="wsd", warmup_steps=1, decay_fraction=0.4, min_lr_ratio=0.0)
     assert found == [0.5, 1.0, 1.0, 1.0, 1.0, 1.0, 0.75, 0.5, 0.25, 0.0]
 
 
@@ -96,8 +96,8 @@ def test_making_the_state_changes_no_parameter():
     [
         ({"learning_rate": -1.0}, "learning_rate: must be at least 0, got -1.0"),
         ({"beta2": 1.0}, "beta2: must be from 0 to below 1, got 1.0"),
-        ({"final_ratio": 1.5}, "final_ratio: must be at most 1, got 1.5"),
-        ({"clip": 0.0}, "clip: must be above 0, got 0.0"),
+        ({"min_lr_ratio": 1.5}, "min_lr_ratio: must be at most 1, got 1.5"),
+        ({"max_grad_norm": 0.0}, "max_grad_norm: must be above 0, got 0.0"),
     ],
 )
 def test_impossible_settings(fields, problem):
@@ -106,5 +106,5 @@ def test_impossible_settings(fields, problem):
 
 
 def test_cosine_is_the_published_curve():
-    config = OptimizerConfig(learning_rate=2.0, warmup_steps=10, final_ratio=0.0)
+    config = OptimizerConfig(learning_rate=2.0, warmup_steps=10, min_lr_ratio=0.0)
     assert learning_rate(config, 35, 111) == pytest.approx(1 + math.cos(math.pi / 4))

@@ -14,7 +14,7 @@ from training.model.transformer import (
     rotate,
 )
 
-FAMILIES = ({"type": "llama", "kv_heads": 2}, {"type": "llama", "tied": False}, {"type": "gpt2"})
+FAMILIES = ({"type": "llama", "num_kv_heads": 2}, {"type": "llama", "tie_word_embeddings": False}, {"type": "gpt2"})
 
 
 @pytest.fixture(params=FAMILIES, ids=["llama", "untied", "gpt2"])
@@ -92,7 +92,7 @@ def test_the_loss_is_the_cross_entropy_of_the_logits(model):
 
 @pytest.mark.parametrize("chunk", [1, 7, 32, 100])
 def test_the_loss_in_chunks_is_the_same_with_the_same_gradient(random_model, chunk):
-    model = random_model(kv_heads=1).requires_grad_(True)
+    model = random_model(num_kv_heads=1).requires_grad_(True)
     tokens, targets = some_tokens(2, 16), some_tokens(2, 16).roll(-1, 1)
     found = []
     for loss_chunk in (None, chunk):
@@ -105,7 +105,7 @@ def test_the_loss_in_chunks_is_the_same_with_the_same_gradient(random_model, chu
 
 
 def test_padding_of_the_vocabulary_takes_no_part(random_model):
-    model = random_model(vocabulary_size=263, tied=False)
+    model = random_model(vocab_size=263, tie_word_embeddings=False)
     tokens = some_tokens(1, 8)
     assert model.embed.weight.shape[0] == model.head.weight.shape[0] == 320
     before = model(tokens), model(tokens, targets=tokens)
@@ -118,8 +118,8 @@ def test_padding_of_the_vocabulary_takes_no_part(random_model):
 
 
 def test_fewer_key_heads_are_shared_by_the_query_heads(random_model):
-    grouped = random_model(heads=4, kv_heads=2)
-    full = random_model(heads=4)
+    grouped = random_model(num_heads=4, num_kv_heads=2)
+    full = random_model(num_heads=4)
     weights = grouped.state_dict()
     for name in list(weights):
         if ".attention.k." in name or ".attention.v." in name:
@@ -130,7 +130,7 @@ def test_fewer_key_heads_are_shared_by_the_query_heads(random_model):
 
 
 def test_rotation_depends_on_the_distance_alone():
-    config = ModelConfig(width=16, heads=2)
+    config = ModelConfig(hidden_size=16, num_heads=2)
     q, k = torch.randn(2, 1, 1, 1, 8, generator=torch.Generator().manual_seed(1)).double()
     products = []
     for first, second in ((0, 5), (100, 105)):
@@ -142,7 +142,7 @@ def test_rotation_depends_on_the_distance_alone():
 
 def test_rotation_pairs_the_halves():
     """Position 1, pair 0 of (x0, x2): turned by 1 radian, the layout of Hugging Face's checkpoints."""
-    config = ModelConfig(width=4, heads=1)
+    config = ModelConfig(hidden_size=4, num_heads=1)
     turned = rotate(torch.tensor([[[[1.0, 0.0, 0.0, 0.0]]]]), rotary(torch.tensor([1]), config))
     assert torch.allclose(turned, torch.tensor([[[[0.5403, 0.0, 0.8415, 0.0]]]]), atol=1e-4)
 

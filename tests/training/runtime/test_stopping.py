@@ -22,9 +22,9 @@ def config(tokens, tmp_path_factory):
     """A run that does not end by itself."""
     tree = {
         "data": {"tokens": str(tokens)},
-        "batch": {"steps": STEPS, "tokens": 4 * 32, "micro_sequences": 2},
+        "batch": {"steps": STEPS, "tokens": 4 * 32, "micro_batch_size": 2},
         "run": {"log_every": 1, "tensorboard": False, "sample_every": None},
-        "model": {"context_length": 32, "layers": 1, "width": 16, "heads": 2, "kv_heads": 1},
+        "model": {"context_length": 32, "num_layers": 1, "hidden_size": 16, "num_heads": 2, "num_kv_heads": 1},
         "optimizer": {"warmup_steps": 2},
         "validation": {"every": None},
         "checkpoint": {"every": None},
@@ -99,8 +99,9 @@ def test_fine_tuning_stops_the_same_way(save_parent, random_model, tmp_path):
     (tmp_path / "train.jsonl").write_text(json.dumps({"messages": pairs}) + "\n")
     tree = {
         "init_from": str(save_parent(random_model())),
-        "data": {"train": [str(tmp_path / "train.jsonl")], "validation_fraction": None},
-        "batch": {"epochs": 5000, "rows": 1, "micro_rows": 1},
+        "data": {"train": [str(tmp_path / "train.jsonl")]},
+        "validation": {"fraction": None},
+        "batch": {"epochs": 5000, "rows": 1, "micro_batch_size": 1},
         "run": {"output": str(tmp_path / "out"), "log_every": 1, "tensorboard": False, "sample_every": None},
         "parallel": {"device": "cpu"},
     }

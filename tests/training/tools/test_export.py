@@ -18,12 +18,23 @@ from training.tools.export import certify, run_export, write_hf
 
 transformers = pytest.importorskip("transformers")
 SHAPES = [
-    {"type": "llama", "kv_heads": 2, "tied": True},
-    {"type": "llama", "kv_heads": 1, "tied": False, "rope_theta": 5000.0, "mlp_width": 40, "head_width": 12},
-    {"type": "llama", "tied": False, "vocabulary_size": 320},  # nothing padded
-    {"type": "gpt2", "tied": True, "norm_epsilon": 1e-3},
-    {"type": "gpt2", "tied": False, "mlp_width": 40},
-    {"type": "gpt2", "kv_heads": 2, "tied": True},  # grouped heads, which transformers' GPT-2 has not
+    {"type": "llama", "num_kv_heads": 2, "tie_word_embeddings": True},
+    {
+        "type": "llama",
+        "num_kv_heads": 1,
+        "tie_word_embeddings": False,
+        "rope_theta": 5000.0,
+        "intermediate_size": 40,
+        "head_dim": 12,
+    },
+    {"type": "llama", "tie_word_embeddings": False, "vocab_size": 320},  # nothing padded
+    {"type": "gpt2", "tie_word_embeddings": True, "norm_eps": 1e-3},
+    {"type": "gpt2", "tie_word_embeddings": False, "intermediate_size": 40},
+    {
+        "type": "gpt2",
+        "num_kv_heads": 2,
+        "tie_word_embeddings": True,
+    },  # grouped heads, which transformers' GPT-2 has not
 ]
 
 
@@ -44,7 +55,7 @@ def test_logits_equal_ours(
     with torch.no_grad():
         logits = theirs(tokens).logits
     ours = model(tokens)
-    assert logits.shape == ours.shape == (3, 48, model.config.vocabulary)
+    assert logits.shape == ours.shape == (3, 48, model.config.known_vocab_size)
     assert (logits - ours).abs().max().item() < 1e-4
     assert ours.abs().max() > 1  # the comparison is of something
 
@@ -52,7 +63,7 @@ def test_logits_equal_ours(
 def test_padding_rows_and_a_tied_head_are_left_out(
     random_model: Callable[..., Transformer], chat_vocabulary: Vocabulary, tmp_path: Path
 ) -> None:
-    model = random_model(tied=True)
+    model = random_model(tie_word_embeddings=True)
     assert model.embed.weight.shape == (320, 32)
     with safe_open(write_hf(model, chat_vocabulary, tmp_path / "hf") / "model.safetensors", "pt") as tensors:
         assert tensors.metadata() == {"format": "pt"}
@@ -102,7 +113,7 @@ def test_a_base_model_ends_with_the_text_and_has_no_chat_template(
     random_model: Callable[..., Transformer], byte_tokenizer: Tokenizer, tmp_path: Path
 ) -> None:
     vocabulary = Vocabulary(tokenizer=byte_tokenizer, end_of_text_id=256)
-    folder = write_hf(random_model(vocabulary_size=257), vocabulary, tmp_path / "hf")
+    folder = write_hf(random_model(vocab_size=257), vocabulary, tmp_path / "hf")
     assert json.loads((folder / "config.json").read_text())["eos_token_id"] == 256
     assert json.loads((folder / "generation_config.json").read_text())["eos_token_id"] == 256
     assert not (folder / "chat_template.jinja").exists()
@@ -139,14 +150,14 @@ def test_a_shape_without_a_twin_is_refused(
     random_model: Callable[..., Transformer], chat_vocabulary: Vocabulary, tmp_path: Path
 ) -> None:
     with pytest.raises(InputError, match="no twin in transformers"):
-        write_hf(random_model(type="gpt2", head_width=16), chat_vocabulary, tmp_path / "hf")
+        write_hf(random_model(type="gpt2", head_dim=16), chat_vocabulary, tmp_path / "hf")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_export_of_a_checkpoint(
     random_model: Callable[..., Transformer], save_parent: Callable[[Transformer], Path], tmp_path: Path
 ) -> None:
-    run = save_parent(random_model(vocabulary_size=257))
+    run = save_parent(random_model(vocab_size=257))
     said = run_export(run, tmp_path / "hf")
     assert "step-00000003 -> " in said and "log probabilities within" in said
     assert json.loads((tmp_path / "hf" / "parity.json").read_text())["largest_difference"] < 1e-4

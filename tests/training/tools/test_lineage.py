@@ -24,7 +24,7 @@ def run(tokens, tmp_path_factory):
         "data": {"tokens": tokens.name},  # relative: a run is looked at from other folders, too
         "batch": {"steps": 40, "tokens": 3 * 256},
         "run": {"output": str(folder / "run"), "tensorboard": False, "sample_every": None},
-        "model": {"context_length": 256, "layers": 1, "width": 16, "heads": 2},
+        "model": {"context_length": 256, "num_layers": 1, "hidden_size": 16, "num_heads": 2},
         "optimizer": {"warmup_steps": 0},
         "validation": {"every": None},
     }
