@@ -27,7 +27,7 @@ from training.model.transformer import Transformer
 from training.runtime import distributed
 from training.runtime.distributed import World
 from training.runtime.logs import Logs
-from training.runtime.stopping import StopSignals, handling
+from training.runtime.stopping import StopSignals, signal_handler
 
 MAX_SKIPS = 10
 """Updates dropped in a row for a loss or gradient that is no number, before the run stops."""
@@ -106,8 +106,8 @@ def fit(job: Job, progress: Progress) -> Outcome:
     last, skips = None, 0
     signals = StopSignals()
     # Until all processes are here a signal ends each at once: one that notes it would wait for those that ended.
-    distributed.gather(job.world, None)
-    with handling(signals.note):
+    distributed.all_gather(job.world, None)
+    with signal_handler(signals.note):
         try:
             while progress.step < job.steps and not (last and last.stop):
                 last = _update(job, meter.take(batches), progress, stop=signals.received is not None)
@@ -180,27 +180,27 @@ def gradients(
         max_grad_norm: the gradient is scaled down to it.
         stop: whether this process was asked to stop; the result tells whether any was.
     """
-    totals = totals_of(batches, world, stop=stop)
+    totals = step_totals(batches, world, stop=stop)
     # FSDP averages over processes what here is to be summed.
     scale = (world.size / totals[0]).float()
     nats = torch.zeros(1, dtype=torch.float64, device=world.device)
     for number, batch in enumerate(batches):
-        parallel.accumulate(model, settings, last=number + 1 == len(batches))
+        parallel.set_gradient_sync(model, settings, last=number + 1 == len(batches))
         here = batch.to(world.device)
         losses = next_token_losses(model, here, chunk=settings.loss_chunk)
         (losses.sum() * scale).backward()  # type: ignore[no-untyped-call]
         nats += losses.detach().sum(dtype=torch.float64)
-    distributed.sum_over(world, nats)
+    distributed.all_reduce_sum(world, nats)
     norm = torch.nn.utils.clip_grad_norm_(model.parameters(), math.inf if max_grad_norm is None else max_grad_norm)
     # The one point of a step where the CPU waits for the GPU.
-    facts = torch.stack([nats[0] / totals[0], distributed.whole(norm).double(), totals[0], totals[1]]).tolist()
+    facts = torch.stack([nats[0] / totals[0], distributed.full_tensor(norm).double(), totals[0], totals[1]]).tolist()
     return StepResult(loss=facts[0], gradient_norm=facts[1], tokens=int(facts[2]), stop=facts[3] > 0)
 
 
-def totals_of(batches: Sequence[Batch], world: World, *, stop: bool) -> Tensor:
+def step_totals(batches: Sequence[Batch], world: World, *, stop: bool) -> Tensor:
     """Supervised tokens, and processes asked to stop, over all processes: float64 (2,)."""
     mine = [sum(batch.supervised for batch in batches), int(stop)]
-    return distributed.sum_over(world, torch.tensor(mine, dtype=torch.float64, device=world.device))
+    return distributed.all_reduce_sum(world, torch.tensor(mine, dtype=torch.float64, device=world.device))
 
 
 def _report(job: Job, meter: "Meter", progress: Progress, last: StepResult) -> None:

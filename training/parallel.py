@@ -13,7 +13,7 @@ from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selectiv
 from training.config import ModelConfig, ParallelConfig
 from training.model.initialization import initial_value
 from training.model.transformer import Transformer
-from training.runtime.distributed import World, assign
+from training.runtime.distributed import World, copy_full_tensor
 
 
 def parallelize(config: ModelConfig, settings: ParallelConfig, world: World, seed: int) -> Transformer:
@@ -28,7 +28,7 @@ def parallelize(config: ModelConfig, settings: ParallelConfig, world: World, see
     model.to_empty(device=world.device)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            assign(parameter, initial_value(name, parameter.shape, config, seed))
+            copy_full_tensor(parameter, initial_value(name, parameter.shape, config, seed))
     return model
 
 
@@ -60,7 +60,7 @@ def matmul_dtype(name: str, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if name == "bfloat16" else torch.float32
 
 
-def accumulate(model: nn.Module, settings: ParallelConfig, *, last: bool) -> None:
+def set_gradient_sync(model: nn.Module, settings: ParallelConfig, *, last: bool) -> None:
     """Say whether the next backward pass is the last of a step, so that gradients are reduced once or each time."""
     if isinstance(model, FSDPModule) and not settings.sync_every_microbatch:
         model.set_requires_gradient_sync(last)

@@ -8,9 +8,9 @@ all training is in `run.py`; here is what pretraining brings. To resume, run the
 """
 
 if __name__ == "__main__":  # before torch is imported, which takes seconds
-    from training.runtime.stopping import handle, stop_now
+    from training.runtime.stopping import install_handler, stop_now
 
-    handle(stop_now)
+    install_handler(stop_now)
 
 import dataclasses
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ from training.checkpoints import checkpoint
 from training.config import PretrainConfig, load_config
 from training.data.batches import BatchSource
 from training.data.corpus import Corpus, open_corpus
-from training.data.token_batches import Reader, training_data
+from training.data.token_batches import WindowReader, training_batches
 from training.data.tokenizer import byte_lengths, parse_tokenizer, read_tokenizer
 from training.evaluation.samples import Prompt, Samples, training_sampling
 from training.evaluation.validation import TokenValidation
@@ -52,10 +52,10 @@ class Inputs:
     tokenizer: Tokenizer
 
     @property
-    def reader(self) -> Reader:
+    def reader(self) -> WindowReader:
         """Windows as batches."""
         vocabulary, mask = self.config.model.known_vocab_size, self.config.data.document_mask
-        return Reader(length=self.config.sequence_length, vocabulary=vocabulary, document_mask=mask)
+        return WindowReader(length=self.config.sequence_length, vocabulary=vocabulary, document_mask=mask)
 
     def provenance(self) -> Tree:
         """What a checkpoint says it was made from."""
@@ -65,7 +65,7 @@ class Inputs:
 
     def source(self, world: World) -> BatchSource:
         """The training sequences, for one process."""
-        return training_data(self.config, self.corpus, self.reader, rank=world.rank, size=world.size)
+        return training_batches(self.config, self.corpus, self.reader, rank=world.rank, size=world.size)
 
     def initialize(self, model: Transformer) -> None:
         """The weights of `init_from`, where it is given."""
@@ -175,4 +175,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    distributed.leave(main())
+    distributed.exit_process(main())

@@ -27,9 +27,9 @@ from training.model.optimizers import Optimizers, build_optimizers
 from training.model.transformer import Transformer
 from training.runtime import distributed
 from training.runtime.distributed import World
-from training.runtime.launch import processes, run_processes
+from training.runtime.launch import process_count, run_processes
 from training.runtime.logs import Logs, NoLogs, RunLogs
-from training.runtime.stopping import SIGNALS, speaks, stopped
+from training.runtime.stopping import SIGNALS, reports_the_end, stopped_by_signal
 
 
 class CommonConfig(Protocol):
@@ -130,7 +130,7 @@ def resume_point(run: Run, *, check_hashes: bool) -> Checkpoint | None:
         ConfigError: the folder holds another run's checkpoints, or `run.resume` is false and it holds any.
         InputError, IntegrityError: the newest checkpoint is damaged.
     """
-    if not checkpoint.steps(run.checkpoints):
+    if not checkpoint.list_checkpoints(run.checkpoints):
         return None
     if not run.config.run.resume:
         problem = f"{run.output} holds checkpoints, and run.resume is false"
@@ -148,7 +148,7 @@ def resume_point(run: Run, *, check_hashes: bool) -> Checkpoint | None:
 def _open_logs(run: Run, progress: Progress) -> RunLogs:
     """The logs of the main process, which alone writes to the output folder from here on."""
     logs = RunLogs(run.output, first=progress.step, steps=run.steps, tensorboard=run.config.run.tensorboard)
-    checkpoint.tidy(run.checkpoints, keep=None)
+    checkpoint.clean_up(run.checkpoints, keep=None)
     if run.write_facts is not None:
         run.write_facts(run.output)
     return logs
@@ -165,7 +165,7 @@ def _job(run: Run, world: World, model: Transformer, optimizers: Optimizers, log
             files=run.checkpoint_files,
         )  # fmt: skip
         if world.main:
-            checkpoint.tidy(run.checkpoints, keep=config.checkpoint.keep, keep_every=config.checkpoint.keep_every)
+            checkpoint.clean_up(run.checkpoints, keep=config.checkpoint.keep, keep_every=config.checkpoint.keep_every)
 
     return Job(
         model=model, optimizers=optimizers, source=run.source(world), world=world, logs=logs, steps=run.steps,
@@ -185,7 +185,7 @@ def _from_to(step: int, steps: int, start: str) -> str:
 
 def _stopped(run: Run, number: int) -> Stopped:
     """The end of a run by a signal."""
-    return stopped(number, checkpoint.steps(run.checkpoints), run.steps)
+    return stopped_by_signal(number, checkpoint.list_checkpoints(run.checkpoints), run.steps)
 
 
 OpenRun = Callable[[str | Path, Sequence[str]], Run]
@@ -212,7 +212,7 @@ def launch(open_run: OpenRun, module: str, config_path: str | Path, overrides: S
     run = open_run(config_path, overrides)
     resume_point(run, check_hashes=False)
     arguments = [str(config_path), *(word for override in overrides for word in ("--set", override))]
-    code = run_processes(["-m", module, *arguments], processes(nproc, run.config.parallel.device))
+    code = run_processes(["-m", module, *arguments], process_count(nproc, run.config.parallel.device))
     if code - 128 in SIGNALS:
         raise _stopped(run, code - 128)
     return code
@@ -227,11 +227,11 @@ def main(open_run: OpenRun, module: str, description: str, arguments: Sequence[s
     options = parser.parse_args(arguments)
     try:
         run = open_run(options.config, options.set)
-        outcome = train(run, distributed.start(run.config.parallel))
+        outcome = train(run, distributed.initialize(run.config.parallel))
         if outcome.signal is not None:
             raise _stopped(run, outcome.signal)
     except Stopped as error:
-        if speaks():
+        if reports_the_end():
             print(f"stopped by {error}", file=sys.stderr)
         return error.exit_code
     except TokenmillError as error:

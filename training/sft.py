@@ -9,9 +9,9 @@ step, on all processes. To resume, run the same command.
 """
 
 if __name__ == "__main__":  # before torch is imported, which takes seconds
-    from training.runtime.stopping import handle, stop_now
+    from training.runtime.stopping import install_handler, stop_now
 
-    handle(stop_now)
+    install_handler(stop_now)
 
 import dataclasses
 import hashlib
@@ -208,9 +208,9 @@ def start_unused_rows(model: Transformer, known: int, last: int) -> None:
     if known >= last:
         return
     for table in [model.embed.weight, *([] if model.head is None else [model.head.weight])]:
-        rows = distributed.whole(table).clone()
+        rows = distributed.full_tensor(table).clone()
         rows[known:last] = rows[:known].mean(dim=0)
-        distributed.assign(table, rows)
+        distributed.copy_full_tensor(table, rows)
 
 
 def identity(config: Tree, provenance: Tree) -> Tree:
@@ -244,4 +244,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    distributed.leave(main())
+    distributed.exit_process(main())

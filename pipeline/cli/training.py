@@ -37,9 +37,9 @@ def add_training_commands(app: typer.Typer) -> None:
 
 def train(config: TrainingConfig, nproc: Nproc = None, overrides: Overrides = []) -> None:
     """Pretrain a model on token shards; the same command again goes on from the newest checkpoint."""
-    from training.runtime.stopping import handling, stop_now
+    from training.runtime.stopping import signal_handler, stop_now
 
-    with handling(stop_now):
+    with signal_handler(stop_now):
         from training.pretrain import launch
 
         code = launch(config, overrides, nproc)
@@ -48,9 +48,9 @@ def train(config: TrainingConfig, nproc: Nproc = None, overrides: Overrides = []
 
 def sft(config: TrainingConfig, nproc: Nproc = None, overrides: Overrides = []) -> None:
     """Fine-tune a pretrained model on conversations."""
-    from training.runtime.stopping import handling, stop_now
+    from training.runtime.stopping import signal_handler, stop_now
 
-    with handling(stop_now):
+    with signal_handler(stop_now):
         from training.sft import launch
 
         code = launch(config, overrides, nproc)

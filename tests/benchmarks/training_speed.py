@@ -60,4 +60,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    distributed.leave(main())
+    distributed.exit_process(main())

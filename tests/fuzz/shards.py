@@ -90,12 +90,12 @@ def _hashed(case: Case) -> None:
 def _train(case: Case) -> None:
     """As training reads them: windows, what is held out, ids beyond the vocabulary."""
     from training.data.corpus import open_corpus
-    from training.data.token_batches import Reader, training_data
+    from training.data.token_batches import WindowReader, training_batches
 
     config = _training(case)
     corpus = open_corpus(config)
-    reader = Reader(length=16, vocabulary=corpus.tokenizer.vocabulary_size, document_mask=True)
-    data = training_data(config, corpus, reader, rank=0, size=1)
+    reader = WindowReader(length=16, vocabulary=corpus.tokenizer.vocabulary_size, document_mask=True)
+    data = training_batches(config, corpus, reader, rank=0, size=1)
     for first in (0, 4):
         for batch in data.step(first):
             promise(int(batch.tokens.max()) < corpus.tokenizer.vocabulary_size, "an id is beyond the vocabulary")

@@ -90,7 +90,7 @@ def _load(path: Path, text: str) -> None:
 
 def _chat(path: Path, text: str) -> None:
     tokenizer = add_chat_tokens(parse_tokenizer(path.read_bytes(), str(path)))
-    format = ChatFormat.of(tokenizer, 0)
+    format = ChatFormat.for_tokenizer(tokenizer, 0)
     check_tokenizer(tokenizer, format)
     byte_lengths(tokenizer, tokenizer.get_vocab_size())
     rendered = format.render([Message("user", text.encode("utf-8", "replace").decode()), Message("assistant", "Yes.")])

@@ -15,11 +15,11 @@ from training.runtime import distributed
 
 
 def main() -> None:
-    world = distributed.start(ParallelConfig(device="cpu"))
+    world = distributed.initialize(ParallelConfig(device="cpu"))
     for tree in json.loads(Path(sys.argv[1]).read_text()):
         train(pretrain.pretraining_run(build(PretrainConfig, tree, "ranks")), world)
 
 
 if __name__ == "__main__":
     main()
-    distributed.leave(0)
+    distributed.exit_process(0)

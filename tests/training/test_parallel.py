@@ -52,7 +52,7 @@ def keep_first_checkpoint(folder, copy):
 def runs(tokens, tmp_path_factory):
     """Folders one/CASE and two/CASE; and two/resumed, one/resumed: from the other's or own step 3."""
     folder = tmp_path_factory.mktemp("runs")
-    world = distributed.start(ParallelConfig(device="cpu"))
+    world = distributed.initialize(ParallelConfig(device="cpu"))
     try:
         for name, sections in CASES.items():
             alone = {} if name == "replicated" else sections
@@ -66,7 +66,7 @@ def runs(tokens, tmp_path_factory):
         start_two(folder, [tree_of(tokens, folder / "two" / "resumed")])
         go(world, tree_of(tokens, folder / "one" / "from_two"))
     finally:
-        distributed.stop()
+        distributed.shut_down()
     return folder
 
 

@@ -24,8 +24,8 @@ from training.runtime import distributed
 @pytest.fixture(scope="module")
 def world():
     """One process, with its group."""
-    yield distributed.start(ParallelConfig(device="cpu"))
-    distributed.stop()
+    yield distributed.initialize(ParallelConfig(device="cpu"))
+    distributed.shut_down()
 
 
 def run(world, tree):
@@ -86,7 +86,7 @@ def test_a_run_ended_by_a_signal_saves_and_goes_on_to_the_bit(world, tokens, und
         patch.setattr(loop, "_update", interrupted)
         outcome = run(world, tree)
     assert (outcome.progress.step, outcome.signal) == (4, signal.SIGTERM)
-    assert [path.name for path in checkpoint.steps(tmp_path / "checkpoints")] == ["step-00000004"]
+    assert [path.name for path in checkpoint.list_checkpoints(tmp_path / "checkpoints")] == ["step-00000004"]
     assert signal.getsignal(signal.SIGTERM) == before
     run(world, tree)
     assert rows(tmp_path) == rows(undisturbed)
@@ -115,11 +115,11 @@ def test_a_killed_run_goes_on_to_the_bit(world, tokens, undisturbed, tmp_path):
     config.write_text(json.dumps(pretraining_tree(tokens, tmp_path / "run")))
     process = subprocess.Popen([sys.executable, "-m", "training.pretrain", str(config)], stderr=subprocess.PIPE)
     until = time.monotonic() + 120
-    while not checkpoint.steps(tmp_path / "run" / "checkpoints") and time.monotonic() < until:
+    while not checkpoint.list_checkpoints(tmp_path / "run" / "checkpoints") and time.monotonic() < until:
         time.sleep(0.005)
     process.kill()
     _, errors = process.communicate()
-    assert checkpoint.steps(tmp_path / "run" / "checkpoints"), errors.decode()
+    assert checkpoint.list_checkpoints(tmp_path / "run" / "checkpoints"), errors.decode()
     metrics = tmp_path / "run" / "metrics.jsonl"
     metrics.write_text(metrics.read_text() + '{"step": 5, "loss": 99.0}\n{"step": 6, "lo')
     run(world, pretraining_tree(tokens, tmp_path / "run"))
@@ -239,4 +239,4 @@ def test_the_model_of_a_run_is_the_plain_one(world, tokens, undisturbed):
     sharded = parallel.parallelize(inputs.config.model, ParallelConfig(device="cpu"), world, 17)
     plain = new_model(inputs.config.model, 17)
     for (name, a), b in zip(sharded.named_parameters(), plain.parameters(), strict=True):
-        assert torch.equal(distributed.whole(a), b), name
+        assert torch.equal(distributed.full_tensor(a), b), name

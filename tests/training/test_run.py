@@ -49,8 +49,8 @@ class SameRows:
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
-    yield distributed.start(ParallelConfig(device="cpu"))
-    distributed.stop()
+    yield distributed.initialize(ParallelConfig(device="cpu"))
+    distributed.shut_down()
 
 
 @pytest.fixture

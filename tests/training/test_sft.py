@@ -113,7 +113,7 @@ def test_a_run_that_was_cut_short_goes_on_to_the_same_weights(config: Callable[.
     output = tmp_path / "out"
     assert sft.main([str(path)]) == 0
     whole, first = weights(output), losses(output)
-    steps = checkpoint.steps(output / "checkpoints")
+    steps = checkpoint.list_checkpoints(output / "checkpoints")
     for step in steps[2:]:
         shutil.rmtree(step)
     assert sft.main([str(path)]) == 0

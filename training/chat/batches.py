@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from training.chat.packing import PackedRows
-from training.data.batches import IGNORE_INDEX, Batch, shares
+from training.data.batches import IGNORE_INDEX, Batch, micro_batches
 from training.data.order import Order
 
 
@@ -42,7 +42,7 @@ class ChatBatches:
 
 def row_batches(rows: PackedRows, chosen: Sequence[int], *, micro: int, rank: int, size: int) -> Iterator[Batch]:
     """One process's share of the `chosen` rows."""
-    for mine in shares(len(chosen), micro, rank, size):
+    for mine in micro_batches(len(chosen), micro, rank, size):
         yield _batch(rows, [None if index is None else chosen[index] for index in mine])
 
 

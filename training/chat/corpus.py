@@ -55,7 +55,7 @@ def open_chat(config: SftConfig, format: ChatFormat, length: int) -> ChatCorpus:
     """Read, split, render, pack and check.
 
     Raises:
-        InputError: a file or line that cannot be used; no conversation left on one side; a row that fails `check`.
+        InputError: a file or line that cannot be used; no conversation left on one side; a row that fails `check_rows`.
     """
     skip = config.data.bad_lines == "skip"
     train_files, other_files = [Path(p) for p in config.data.train], [Path(p) for p in config.validation.files]
@@ -86,7 +86,7 @@ def _split(conversations: Sequence[Conversation], format: ChatFormat, length: in
         lost = f"{fitted.too_long} have no reply within {length} tokens, {fitted.unsupervised} have nothing to learn"
         raise InputError(name, problem, hint=lost)
     rows = pack(fitted.kept, length, format.pad_id)
-    check(rows, format, name)
+    check_rows(rows, format, name)
     counts = {
         "conversations": len(fitted.kept),
         "truncated": fitted.truncated,
@@ -99,7 +99,7 @@ def _split(conversations: Sequence[Conversation], format: ChatFormat, length: in
     return Split(rows=rows, counts=counts)
 
 
-def check(rows: PackedRows, format: ChatFormat, name: str) -> None:
+def check_rows(rows: PackedRows, format: ChatFormat, name: str) -> None:
     """The gate: refuse rows that would teach the wrong thing in silence. Looks at the rows, not at how they were made.
 
     Raises:

@@ -71,7 +71,7 @@ class ChatFormat:
     """Takes the names of special tokens as plain text."""
 
     @classmethod
-    def of(cls, tokenizer: Tokenizer, end_of_text_id: int) -> "ChatFormat":
+    def for_tokenizer(cls, tokenizer: Tokenizer, end_of_text_id: int) -> "ChatFormat":
         """The format for a tokenizer that has the chat tokens (see `add_chat_tokens`).
 
         Raises:

@@ -66,10 +66,10 @@ def reply(opened: LoadedModel, ids: Sequence[int], sampling: Sampling) -> Iterat
     if len(ids) >= context:
         raise ConfigError("prompt", f"has {len(ids)} tokens; the model's context takes {context - 1}")
     steps = stream(opened.model, [ids], sampling, stop=opened.vocabulary.stop_ids)
-    return pieces(opened.vocabulary, (token for (token,) in steps if token is not None))
+    return text_pieces(opened.vocabulary, (token for (token,) in steps if token is not None))
 
 
-def pieces(vocabulary: Vocabulary, tokens: Iterable[int]) -> Iterator[str]:
+def text_pieces(vocabulary: Vocabulary, tokens: Iterable[int]) -> Iterator[str]:
     """The text of `tokens` up to a stop id; a character is held back until all its bytes are there."""
     decoder = DecodeStream(skip_special_tokens=True)
     for token in tokens:

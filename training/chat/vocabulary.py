@@ -49,7 +49,7 @@ class Vocabulary:
         Raises:
             InputError: the model was not taught it.
         """
-        return ChatFormat.of(self.tokenizer, self.end_of_text_id)
+        return ChatFormat.for_tokenizer(self.tokenizer, self.end_of_text_id)
 
     def encode(self, text: str) -> list[int]:
         """Ids of plain text, nothing added."""

@@ -40,7 +40,7 @@ from training.checkpoints.safe_reader import SafeReader, tensor_shapes
 from training.config import ModelConfig
 from training.data.tokenizer import parse_tokenizer
 from training.model.transformer import Transformer
-from training.runtime.distributed import World, assign, gather
+from training.runtime.distributed import World, all_gather, copy_full_tensor
 
 FORMAT_VERSION = 2
 _NAME = re.compile(r"step-(\d{8,})")
@@ -128,12 +128,12 @@ def save(
         Its path.
     """
     final = folder / f"step-{progress.step:08d}"
-    working = Path(gather(world, str(folder / f".{final.name}.{uuid.uuid4().hex}.tmp"))[0])
+    working = Path(all_gather(world, str(folder / f".{final.name}.{uuid.uuid4().hex}.tmp"))[0])
     (working / "state").mkdir(parents=True, exist_ok=True)
     writer = FileSystemWriter(working / "state", thread_count=min(4, os.cpu_count() or 1))
-    with _alone_is_fine():
+    with _no_process_group_warning():
         save_state(dict(tensors), storage_writer=writer, no_dist=not dist.is_initialized())
-    hashes = gather(world, _hash_files(working, sorted((working / "state").glob(f"__{world.rank}_*"))))
+    hashes = all_gather(world, _hash_files(working, sorted((working / "state").glob(f"__{world.rank}_*"))))
     if world.main:
         small = {"config.json": _json_bytes(config), "tokenizer.json": tokenizer, **(files or {})}
         for name, content in small.items():
@@ -150,7 +150,7 @@ def save(
         }
         write_json(working / "checkpoint.json", manifest)
         _publish(working, final)
-    gather(world, None)  # nobody goes on before it is there
+    all_gather(world, None)  # nobody goes on before it is there
     return final
 
 
@@ -186,17 +186,17 @@ def _json_bytes(tree: Any) -> bytes:
     return json.dumps(tree, ensure_ascii=False, indent=1).encode() + b"\n"
 
 
-def steps(folder: Path) -> list[Path]:
+def list_checkpoints(folder: Path) -> list[Path]:
     """The checkpoints in a `checkpoints` folder, oldest first."""
     found = [path for path in folder.glob("step-*") if _NAME.fullmatch(path.name) and path.is_dir()]
     return sorted(found, key=lambda path: int(path.name.removeprefix("step-")))
 
 
-def tidy(folder: Path, *, keep: int | None, keep_every: int | None = None) -> None:
+def clean_up(folder: Path, *, keep: int | None, keep_every: int | None = None) -> None:
     """Remove what killed attempts left behind, and all but the newest `keep` checkpoints."""
     for leftover in folder.glob(".step-*.tmp"):
         shutil.rmtree(leftover)
-    old = [] if keep is None else steps(folder)[:-keep]
+    old = [] if keep is None else list_checkpoints(folder)[:-keep]
     for path in old:
         if keep_every is None or int(path.name.removeprefix("step-")) % keep_every:
             _remove(path)
@@ -212,7 +212,7 @@ def find(path: str | Path) -> Path:
     if (path / "checkpoint.json").is_file():
         return path
     for folder in (path, path / "checkpoints"):
-        if found := steps(folder):
+        if found := list_checkpoints(folder):
             return found[-1]
     problem = "holds no checkpoint" if path.is_dir() else "is not there"
     raise InputError(str(path), problem, hint="give a run folder of train or sft, or one of its checkpoints/step-*")
@@ -273,7 +273,7 @@ def load_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
             raise InputError(str(path), f"has no tensor '{name}'")
         if shapes[name] != tensor.shape:
             raise InputError(str(path), f"'{name}' is {tuple(shapes[name])}, not {tuple(tensor.shape)}")
-    with _alone_is_fine():
+    with _no_process_group_warning():
         load_state(dict(tensors), storage_reader=SafeReader(state), no_dist=not dist.is_initialized())
 
 
@@ -302,7 +302,7 @@ def load_weights(path: str | Path, model: Transformer) -> None:
             rows = torch.zeros(tensors[name].shape)
             rows[:known] = table[:known]
             rows[known:wanted] = table[:known].mean(dim=0)
-            assign(tensors[name], rows)
+            copy_full_tensor(tensors[name], rows)
 
 
 def fingerprint(path: str | Path) -> str:
@@ -311,7 +311,7 @@ def fingerprint(path: str | Path) -> str:
 
 
 @contextlib.contextmanager
-def _alone_is_fine() -> Iterator[None]:
+def _no_process_group_warning() -> Iterator[None]:
     """DCP warns when there is no process group; one process needs none."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="torch.distributed is disabled")

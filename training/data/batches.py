@@ -56,7 +56,7 @@ class BatchSource(Protocol):
         """This process's micro-batches of the step that starts at position `first`; as many on every process."""
 
 
-def shares(count: int, micro: int, rank: int, size: int) -> Iterator[list[int | None]]:
+def micro_batches(count: int, micro: int, rank: int, size: int) -> Iterator[list[int | None]]:
     """Which of `count` sequences process `rank` of `size` takes, in micro-batches of `micro`; None fills up.
 
     Every process gets the same number of micro-batches, since sharded models work in step.

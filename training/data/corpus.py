@@ -106,7 +106,7 @@ def open_corpus(config: PretrainConfig) -> Corpus:
     sets = tuple(open_shards(source.path) for source in config.data.sources)
     tokenizer = _one_tokenizer(sets)
     length, validation = config.sequence_length, config.validation
-    splits = [split(shards, validation) for shards in sets]
+    splits = [split_shards(shards, validation) for shards in sets]
     train = tuple(Windows(part, length) for part, _ in splits)
     for shards, windows in zip(sets, train, strict=True):
         if not len(windows):
@@ -148,7 +148,7 @@ def _held_out(
     return windows
 
 
-def split(shards: ShardSet, validation: ValidationConfig) -> tuple[list[Span], list[Span]]:
+def split_shards(shards: ShardSet, validation: ValidationConfig) -> tuple[list[Span], list[Span]]:
     """Training spans and held-out spans of one folder; no document is in both.
 
     Raises:

@@ -14,19 +14,19 @@ import torch
 
 from pipeline.contract.errors import ConfigError, InputError
 from training.config import PretrainConfig
-from training.data.batches import IGNORE_INDEX, Batch, shares
+from training.data.batches import IGNORE_INDEX, Batch, micro_batches
 from training.data.corpus import Corpus, Windows
 from training.data.order import Numbers, Order
 
 
-class TokenData:
+class TokenBatches:
     """The training sequences of a mix, for one of the processes."""
 
     def __init__(
         self,
         windows: Sequence[Windows],
         order: Order,
-        reader: "Reader",
+        reader: "WindowReader",
         *,
         count: int,
         micro: int,
@@ -46,7 +46,7 @@ class TokenData:
     def _shares(self, first: int) -> Iterator[list[tuple[int, int, int] | None]]:
         located = zip(*(part.tolist() for part in self.order.locate(self.positions(first))), strict=True)
         every: list[tuple[int, int, int] | None] = list(located)
-        for mine in shares(len(every), self.micro, self.rank, self.size):
+        for mine in micro_batches(len(every), self.micro, self.rank, self.size):
             yield [every[index] if index is not None else None for index in mine]
 
     def positions(self, first: int) -> Numbers:
@@ -54,7 +54,7 @@ class TokenData:
         return np.arange(first, first + self.sequences_per_step, dtype=np.int64)
 
 
-class Reader:
+class WindowReader:
     """Turns windows into batches, and refuses ids that the model does not have."""
 
     def __init__(self, *, length: int, vocabulary: int, document_mask: bool) -> None:
@@ -89,15 +89,17 @@ class Reader:
 
 
 def validation_batches(
-    windows: Windows, reader: Reader, *, limit: int | None, micro: int, rank: int, size: int
+    windows: Windows, reader: WindowReader, *, limit: int | None, micro: int, rank: int, size: int
 ) -> Iterator[Batch]:
     """The first `limit` held-out windows, in their order, as `TokenData.step` shares them out."""
     count = len(windows) if limit is None else min(limit, len(windows))
-    for mine in shares(count, micro, rank, size):
+    for mine in micro_batches(count, micro, rank, size):
         yield reader.batch([None if index is None else (windows, index) for index in mine])
 
 
-def training_data(config: PretrainConfig, corpus: Corpus, reader: Reader, *, rank: int, size: int) -> TokenData:
+def training_batches(
+    config: PretrainConfig, corpus: Corpus, reader: WindowReader, *, rank: int, size: int
+) -> TokenBatches:
     """The training sequences of a config for one process.
 
     Raises:
@@ -107,7 +109,7 @@ def training_data(config: PretrainConfig, corpus: Corpus, reader: Reader, *, ran
         order = Order([len(windows) for windows in corpus.train], corpus.weights, config.seed)
     except ValueError as error:
         raise ConfigError("data.tokens", str(error)) from error
-    return TokenData(
+    return TokenBatches(
         corpus.train,
         order,
         reader,

@@ -26,13 +26,13 @@ def write_results(results: Any, folder: Path, step: str, texts: Sequence[str], t
         The file.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    path = _claim(folder, "-".join([step, what([*map(_name, texts), *tasks])]))
+    path = _claim(folder, "-".join([step, name_of_measured([*map(_name, texts), *tasks])]))
     write_json(path, results)
     _point(folder / LATEST, path.name)
     return path
 
 
-def what(names: Sequence[str]) -> str:
+def name_of_measured(names: Sequence[str]) -> str:
     """What was measured, as a part of a file name."""
     return "-".join(re.sub(r"[^A-Za-z0-9_.]+", "_", name) for name in names)[:_LONGEST]
 

@@ -12,7 +12,7 @@ from training.chat.batches import row_batches
 from training.chat.packing import PackedRows
 from training.data.batches import IGNORE_INDEX, Batch
 from training.data.corpus import Windows
-from training.data.token_batches import Reader, validation_batches
+from training.data.token_batches import WindowReader, validation_batches
 from training.losses import bits_per_byte, next_token_losses
 from training.model.transformer import Transformer
 from training.runtime import distributed
@@ -39,7 +39,7 @@ def held_out_totals(
         found = totals(batch, next_token_losses(model, batch.to(world.device), chunk=loss_chunk))
         sums = found if sums is None else sums + found
     assert sums is not None, "every process has as many batches, and at least one"
-    values: list[float] = distributed.sum_over(world, sums.to(world.device)).tolist()
+    values: list[float] = distributed.all_reduce_sum(world, sums.to(world.device)).tolist()
     return values
 
 
@@ -50,7 +50,7 @@ class TokenValidation:
     model: Transformer
     world: World
     windows: Windows
-    reader: Reader
+    reader: WindowReader
     sequences: int | None
     """Windows measured. None: all."""
     micro_batch_size: int

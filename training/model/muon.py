@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from training.runtime.distributed import assign, whole
+from training.runtime.distributed import copy_full_tensor, full_tensor
 
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 _ITERATIONS = 5
@@ -42,15 +42,15 @@ class Muon(torch.optim.Optimizer):
         if "momentum_buffer" not in state:
             state["momentum_buffer"] = torch.zeros_like(gradient)
         average = state["momentum_buffer"].lerp_(gradient, 1 - momentum)
-        update = orthogonal(whole(gradient.lerp(average, momentum)))  # Nesterov's look ahead
+        update = orthogonalize(full_tensor(gradient.lerp(average, momentum)))  # Nesterov's look ahead
         change = torch.empty_like(matrix)
-        assign(change, update)
+        copy_full_tensor(change, update)
         matrix.mul_(1 - group["lr"] * group["weight_decay"])
         # 0.2 sqrt(longer side): entries as large as AdamW's usually are, so that both use one learning rate
         matrix.add_(change, alpha=-group["lr"] * 0.2 * math.sqrt(max(matrix.shape)))
 
 
-def orthogonal(matrix: Tensor) -> Tensor:
+def orthogonalize(matrix: Tensor) -> Tensor:
     """Nearly U V^T of the singular value decomposition U S V^T of `matrix` (A, B), in bfloat16, by Newton-Schulz."""
     a, b, c = _COEFFICIENTS
     x = matrix.bfloat16()

@@ -19,7 +19,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 from pipeline.contract.errors import ConfigError
 from training.config import ParallelConfig
-from training.runtime.stopping import launched
+from training.runtime.stopping import started_by_launcher
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,13 +37,13 @@ class World:
         return self.rank == 0
 
 
-def start(config: ParallelConfig) -> World:
+def initialize(config: ParallelConfig) -> World:
     """Join the other processes as torchrun's environment says; alone where there is none.
 
     Raises:
         ConfigError: a device that is not there, or `replicas` that do not divide the processes.
     """
-    if launched():
+    if started_by_launcher():
         _end_with_parent()
     rank, size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     local_rank = int(os.environ.get("LOCAL_RANK", rank))
@@ -93,29 +93,29 @@ def _join(rank: int, size: int, device: torch.device, timeout: datetime.timedelt
     dist.init_process_group(**settings)
 
 
-def stop() -> None:
+def shut_down() -> None:
     """Leave the group."""
     if dist.is_initialized():
         dist.destroy_process_group()
 
 
-def leave(code: int) -> NoReturn:
+def exit_process(code: int) -> NoReturn:
     """End the process now: gloo's threads sometimes abort an interpreter that ends in the normal way."""
-    stop()
+    shut_down()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError):  # nobody is at the other end any more
             stream.flush()
     os._exit(code)
 
 
-def sum_over(world: World, values: Tensor) -> Tensor:
+def all_reduce_sum(world: World, values: Tensor) -> Tensor:
     """The sum over all processes, in place."""
     if world.size > 1:
         dist.all_reduce(values)
     return values
 
 
-def gather(world: World, value: Any) -> list[Any]:
+def all_gather(world: World, value: Any) -> list[Any]:
     """The `value` of every process, in the order of ranks, on every process."""
     values: list[Any] = [value]
     if world.size > 1:
@@ -124,7 +124,7 @@ def gather(world: World, value: Any) -> list[Any]:
     return values
 
 
-def assign(parameter: Tensor, value: Tensor) -> None:
+def copy_full_tensor(parameter: Tensor, value: Tensor) -> None:
     """Copy a whole tensor, the same on every process, into a parameter that may be sharded."""
     value = value.to(device=parameter.device, dtype=parameter.dtype)
     if isinstance(parameter, DTensor):
@@ -134,6 +134,6 @@ def assign(parameter: Tensor, value: Tensor) -> None:
         parameter.copy_(value)
 
 
-def whole(tensor: Tensor) -> Tensor:
+def full_tensor(tensor: Tensor) -> Tensor:
     """The full tensor of a sharded one (all processes must ask); others as they are."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor

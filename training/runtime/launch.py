@@ -17,13 +17,13 @@ import torch.distributed as dist
 
 from pipeline.contract.child import environment
 from pipeline.contract.errors import ConfigError
-from training.runtime.stopping import LAUNCHER, SIGNALS, StopSignals, handling
+from training.runtime.stopping import LAUNCHER, SIGNALS, StopSignals, signal_handler
 
 SETTLE_SECONDS = 5.0
 """How long the other processes have to end by themselves after one failed."""
 
 
-def processes(nproc: int | None, device: str = "auto") -> int:
+def process_count(nproc: int | None, device: str = "auto") -> int:
     """How many processes to start.
 
     Raises:
@@ -52,8 +52,8 @@ def run_processes(command: Sequence[str], nproc: int) -> int:
         "WORLD_SIZE": str(nproc), "LOCAL_WORLD_SIZE": str(nproc), LAUNCHER: str(os.getpid()),
     }  # fmt: skip
     threads = os.environ.get("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // nproc)))
-    group = Group()
-    with handling(group.pass_on), group:
+    group = LaunchedProcesses()
+    with signal_handler(group.pass_on), group:
         for rank in range(nproc):
             own = {"RANK": str(rank), "LOCAL_RANK": str(rank), "OMP_NUM_THREADS": threads}
             # -P: a `training` of the user's own in the current folder would hide ours.
@@ -61,14 +61,14 @@ def run_processes(command: Sequence[str], nproc: int) -> int:
         return group.wait()
 
 
-class Group:
+class LaunchedProcesses:
     """Processes that live and die together."""
 
     def __init__(self) -> None:
         self._members: list[subprocess.Popen[bytes]] = []
         self._signals = StopSignals()
 
-    def __enter__(self) -> "Group":
+    def __enter__(self) -> "LaunchedProcesses":
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -26,7 +26,7 @@ ECHO_SECONDS = 2.0
 Handler = Callable[[int, FrameType | None], object]
 
 
-def handle(handler: Handler) -> dict[int, Any]:
+def install_handler(handler: Handler) -> dict[int, Any]:
     """Give the signals to `handler`; returns who had them. What is ignored (SIGHUP under nohup) stays ignored."""
     if threading.current_thread() is not threading.main_thread():
         return {}
@@ -34,9 +34,9 @@ def handle(handler: Handler) -> dict[int, Any]:
 
 
 @contextlib.contextmanager
-def handling(handler: Handler) -> Iterator[None]:
+def signal_handler(handler: Handler) -> Iterator[None]:
     """The same, while it is open."""
-    before = handle(handler)
+    before = install_handler(handler)
     try:
         yield
     finally:
@@ -51,23 +51,23 @@ def stop_now(number: int, _: FrameType | None) -> NoReturn:
 
 def end_now(number: int, state: str) -> NoReturn:
     """Say one line and end the process, from within a signal handler."""
-    if speaks():
+    if reports_the_end():
         with contextlib.suppress(OSError):
             os.write(2, f"stopped by {signal.Signals(number).name}; {state}\n".encode())
     os._exit(128 + number)
 
 
-def launched() -> bool:
+def started_by_launcher() -> bool:
     """Whether `launch` started this process and is still there."""
     return os.environ.get(LAUNCHER) == str(os.getppid())
 
 
-def speaks() -> bool:
+def reports_the_end() -> bool:
     """Whether it is on this process to say how a run ended: one does, for all of them."""
-    return not launched() and os.environ.get("RANK", "0") == "0"
+    return not started_by_launcher() and os.environ.get("RANK", "0") == "0"
 
 
-def stopped(number: int, saved: Sequence[Path], steps: int) -> Stopped:
+def stopped_by_signal(number: int, saved: Sequence[Path], steps: int) -> Stopped:
     """A run's end by a signal, with what is on disk.
 
     Args:

@@ -32,8 +32,8 @@ from training import parallel
 from training.config import PretrainConfig
 from training.data.batches import Prefetcher
 from training.data.corpus import open_corpus
-from training.data.token_batches import Reader, training_data
-from training.loop import gradients
+from training.data.token_batches import WindowReader, training_batches
+from training.loop import StepResult, gradients
 from training.model.flops import flops_per_token, parameter_count, peak_flops
 from training.model.optimizers import build_optimizers
 from training.runtime import distributed
@@ -86,37 +86,26 @@ def write_synthetic(folder: Path, vocabulary: int, tokens: int, seed: int = 0) -
     return folder
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class _Steps:
+    """What was measured of each step."""
+
+    seconds: list[float]
+    waits: list[float]
+    """Seconds spent waiting for batches, part of `seconds`."""
+    last: StepResult
+
+
 def measure(config: PretrainConfig, world: World, *, warmup: int, steps: int, variant: str) -> Speed:
     """Train `warmup` and then `steps` steps of a config whose vocabulary is known, and time each."""
-    model = parallel.parallelize(config.model, config.parallel, world, config.seed)
-    optimizers = build_optimizers(model, config.optimizer)
-    vocabulary, length = config.model.known_vocab_size, config.sequence_length
-    reader = Reader(length=length, vocabulary=vocabulary, document_mask=config.data.document_mask)
-    source = training_data(config, open_corpus(config), reader, rank=world.rank, size=world.size)
+    timed = _time_steps(config, world, warmup + steps)
     cuda = world.device.type == "cuda"
-    batches = Prefetcher(source, 0, pin=cuda)
-    if cuda:
-        torch.cuda.reset_peak_memory_stats(world.device)
-    seconds, waits = [], []
-    try:
-        for _ in range(warmup + steps):
-            started = time.perf_counter()
-            taken = batches.take()
-            waits.append(time.perf_counter() - started)
-            max_grad_norm = config.optimizer.max_grad_norm
-            result = gradients(model, taken, world=world, settings=config.parallel, max_grad_norm=max_grad_norm)
-            optimizers.step()
-            optimizers.zero_grad()
-            if cuda:
-                torch.cuda.synchronize(world.device)
-            seconds.append(time.perf_counter() - started)
-    finally:
-        batches.close()
-    bfloat16 = parallel.matmul_dtype(config.parallel.dtype, world.device) == torch.bfloat16
     name = torch.cuda.get_device_name(world.device) if cuda else "cpu"
+    bfloat16 = parallel.matmul_dtype(config.parallel.dtype, world.device) == torch.bfloat16
     peak = peak_flops(name) if bfloat16 else None
-    rates = np.sort(result.tokens / np.array(seconds[warmup:]))
+    rates = np.sort(timed.last.tokens / np.array(timed.seconds[warmup:]))
     rate = float(np.median(rates))
+    work = flops_per_token(config.model, config.sequence_length)
     return Speed(
         variant=variant,
         parameters=parameter_count(config.model),
@@ -125,16 +114,43 @@ def measure(config: PretrainConfig, world: World, *, warmup: int, steps: int, va
         tokens_per_second=rate,
         tokens_per_second_p5=float(np.percentile(rates, 5)),
         tokens_per_second_p95=float(np.percentile(rates, 95)),
-        mfu=rate * flops_per_token(config.model, length) / (peak * world.size) if peak else None,
+        mfu=rate * work / (peak * world.size) if peak else None,
         peak_teraflops=peak / 1e12 if peak else None,
         memory_gib=torch.cuda.max_memory_allocated(world.device) / 2**30 if cuda else None,
-        first_step_seconds=seconds[0],
-        data_wait=sum(waits[warmup:]) / sum(seconds[warmup:]),
-        loss=result.loss,
+        first_step_seconds=timed.seconds[0],
+        data_wait=sum(timed.waits[warmup:]) / sum(timed.seconds[warmup:]),
+        loss=timed.last.loss,
     )
 
 
-def configs(options: argparse.Namespace, folder: str) -> list[tuple[str, PretrainConfig]]:
+def _time_steps(config: PretrainConfig, world: World, steps: int) -> _Steps:
+    model = parallel.parallelize(config.model, config.parallel, world, config.seed)
+    optimizers = build_optimizers(model, config.optimizer)
+    vocabulary, length = config.model.known_vocab_size, config.sequence_length
+    reader = WindowReader(length=length, vocabulary=vocabulary, document_mask=config.data.document_mask)
+    source = training_batches(config, open_corpus(config), reader, rank=world.rank, size=world.size)
+    cuda, max_grad_norm = world.device.type == "cuda", config.optimizer.max_grad_norm
+    batches = Prefetcher(source, 0, pin=cuda)
+    if cuda:
+        torch.cuda.reset_peak_memory_stats(world.device)
+    seconds, waits = [], []
+    try:
+        for _ in range(steps):
+            started = time.perf_counter()
+            taken = batches.take()
+            waits.append(time.perf_counter() - started)
+            result = gradients(model, taken, world=world, settings=config.parallel, max_grad_norm=max_grad_norm)
+            optimizers.step()
+            optimizers.zero_grad()
+            if cuda:
+                torch.cuda.synchronize(world.device)
+            seconds.append(time.perf_counter() - started)
+    finally:
+        batches.close()
+    return _Steps(seconds=seconds, waits=waits, last=result)
+
+
+def variants(options: argparse.Namespace, folder: str) -> list[tuple[str, PretrainConfig]]:
     """The config, and each variant of it, reading the synthetic shards."""
     found = []
     for versus in [None, *options.versus]:
@@ -152,13 +168,13 @@ def configs(options: argparse.Namespace, folder: str) -> list[tuple[str, Pretrai
 def run(options: argparse.Namespace) -> list[Speed]:
     """Measure the config and its variants."""
     with tempfile.TemporaryDirectory() as folder:
-        variants = configs(options, folder)
-        world = distributed.start(variants[0][1].parallel)
-        first = variants[0][1]
-        tokens = max(config.batch.tokens for _, config in variants) + first.sequence_length + 1
+        found = variants(options, folder)
+        world = distributed.initialize(found[0][1].parallel)
+        first = found[0][1]
+        tokens = max(config.batch.tokens for _, config in found) + first.sequence_length + 1
         write_synthetic(Path(folder), first.model.known_vocab_size, max(tokens, 1_000_000))
         speeds: list[Speed] = []
-        for variant, config in variants:
+        for variant, config in found:
             try:
                 speed = measure(config, world, warmup=options.warmup, steps=options.steps, variant=variant)
             except torch.OutOfMemoryError as error:
@@ -168,7 +184,7 @@ def run(options: argparse.Namespace) -> list[Speed]:
             else:
                 speeds.append(speed)
                 if world.main:
-                    print(line(speed, speeds[0]), file=sys.stderr, flush=True)
+                    print(summary_line(speed, speeds[0]), file=sys.stderr, flush=True)
             torch.compiler.reset()
             gc.collect()
             if world.device.type == "cuda":
@@ -176,7 +192,7 @@ def run(options: argparse.Namespace) -> list[Speed]:
         return speeds if world.main else []
 
 
-def line(speed: Speed, base: Speed) -> str:
+def summary_line(speed: Speed, base: Speed) -> str:
     """A variant in words."""
     parts = [
         f"{speed.variant}: {speed.tokens_per_second:,.0f} tok/s "
@@ -221,4 +237,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    distributed.leave(main())
+    distributed.exit_process(main())

@@ -26,14 +26,14 @@ from training.checkpoints import checkpoint
 from training.config import PretrainConfig
 from training.data.corpus import Windows, open_corpus
 from training.data.order import Numbers
-from training.data.token_batches import Reader, TokenData, training_data
+from training.data.token_batches import TokenBatches, WindowReader, training_batches
 
 _PORTION = 1_000_000
 """Positions looked through at once."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Reading:
+class DocumentReading:
     """A piece of one document in one sequence of one step."""
 
     step: int
@@ -81,11 +81,11 @@ class Lineage:
         for before, now in zip(found.provenance["tokens"], corpus.provenance, strict=True):
             if before["sha256"] != now["sha256"]:
                 raise InputError(str(now["path"]), "holds other shards than the run was trained on")
-        reader = Reader(length=self.config.sequence_length, vocabulary=2**32, document_mask=False)
-        self._data: TokenData = training_data(self.config, corpus, reader, rank=0, size=1)
+        reader = WindowReader(length=self.config.sequence_length, vocabulary=2**32, document_mask=False)
+        self._data: TokenBatches = training_batches(self.config, corpus, reader, rank=0, size=1)
         self._tables: dict[Path, pa.Table] = {}
 
-    def of_step(self, step: int) -> Iterator[Reading]:
+    def documents_of_step(self, step: int) -> Iterator[DocumentReading]:
         """The documents of update number `step`, counted from 1 as in metrics.jsonl.
 
         Raises:
@@ -95,15 +95,15 @@ class Lineage:
             raise ConfigError("--step", f"the run has steps 1 to {self.config.batch.steps}, got {step}")
         first = (step - 1) * self.config.sequences_per_step
         for position, source, number in self._located(first, first + self.config.sequences_per_step):
-            yield from self._of_window(position, self._data.windows[source], number)
+            yield from self._documents_of_window(position, self._data.windows[source], number)
 
-    def of_pages(self, wanted: Callable[[str], bool]) -> Iterator[Reading]:
+    def readings_of_pages(self, wanted: Callable[[str], bool]) -> Iterator[DocumentReading]:
         """Every reading, in the whole run, of documents whose URL is `wanted`, in the order of the steps."""
         numbers = [self._windows_of(windows, wanted) for windows in self._data.windows]
         total = self.config.batch.steps * self.config.sequences_per_step
         for first in range(0, total, _PORTION):
             for position, source, number in self._located(first, min(total, first + _PORTION), numbers):
-                readings = self._of_window(position, self._data.windows[source], number)
+                readings = self._documents_of_window(position, self._data.windows[source], number)
                 yield from (reading for reading in readings if wanted(reading.url))
 
     def _located(
@@ -118,7 +118,7 @@ class Lineage:
         found = (positions[chosen], sources[chosen], numbers[chosen])
         yield from zip(*(part.tolist() for part in found), strict=True)
 
-    def _of_window(self, position: int, windows: Windows, number: int) -> Iterator[Reading]:
+    def _documents_of_window(self, position: int, windows: Windows, number: int) -> Iterator[DocumentReading]:
         shard, start = windows.place(number)
         stop = start + windows.length
         step, sequence = divmod(position, self.config.sequences_per_step)
@@ -126,7 +126,7 @@ class Lineage:
             [row] = self._documents(shard).slice(document, 1).to_pylist()
             begin, end = max(start, row["start"]), min(stop, row["start"] + row["length"])
             places = {name: row[name] for name in ("id", "url", "warc_path", "warc_offset")}
-            yield Reading(
+            yield DocumentReading(
                 step=step + 1, sequence=sequence, shard=shard.path.name, start=begin, tokens=end - begin, **places
             )
 
@@ -147,7 +147,7 @@ class Lineage:
         return np.unique(np.array(found, dtype=np.int64))
 
 
-def on_domain(domain: str) -> Callable[[str], bool]:
+def url_is_on_domain(domain: str) -> Callable[[str], bool]:
     """Whether a URL's host is `domain` or below it."""
     domain = domain.lower().strip(".")
 
@@ -175,9 +175,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         lineage = Lineage(options.run)
         if options.step is not None:
-            readings = lineage.of_step(options.step)
+            readings = lineage.documents_of_step(options.step)
         else:
-            readings = lineage.of_pages(on_domain(options.domain) if options.domain else options.url.__eq__)
+            readings = lineage.readings_of_pages(
+                url_is_on_domain(options.domain) if options.domain else options.url.__eq__
+            )
         for reading in readings:
             print(json.dumps(dataclasses.asdict(reading), ensure_ascii=False))
     except TokenmillError as error:

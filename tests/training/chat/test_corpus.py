@@ -11,7 +11,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from pipeline.contract.errors import InputError
-from training.chat.corpus import check, open_chat
+from training.chat.corpus import check_rows, open_chat
 from training.chat.format import ChatFormat, Message, add_chat_tokens
 from training.chat.packing import PackedRows, pack
 from training.config import RunConfig
@@ -21,7 +21,7 @@ from training.sft_config import ChatValidationConfig, ConversationConfig, SftCon
 
 @pytest.fixture
 def chat(byte_tokenizer: Tokenizer) -> ChatFormat:
-    return ChatFormat.of(add_chat_tokens(byte_tokenizer), 256)
+    return ChatFormat.for_tokenizer(add_chat_tokens(byte_tokenizer), 256)
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def changed(rows: PackedRows, name: str, where: tuple[int, int], value: int) -> 
 
 
 def test_the_gate_lets_right_rows_pass(rows: PackedRows, chat: ChatFormat) -> None:
-    check(rows, chat, "data")
+    check_rows(rows, chat, "data")
     assert rows.document_ids.tolist() == [[0] * 14 + [1] * 7 + [-1] * 3]
 
 
@@ -59,12 +59,12 @@ def test_the_gate_refuses(
     rows: PackedRows, chat: ChatFormat, name: str, where: tuple[int, int], value: int, problem: str
 ) -> None:
     with pytest.raises(InputError, match=f"row 0 .*{problem}"):
-        check(changed(rows, name, where, value), chat, "data.train")
+        check_rows(changed(rows, name, where, value), chat, "data.train")
 
 
 def test_the_gate_refuses_a_row_without_a_learned_token(rows: PackedRows, chat: ChatFormat) -> None:
     with pytest.raises(InputError, match="row 0 has no learned token"):
-        check(dataclasses.replace(rows, targets=np.full_like(rows.targets, IGNORE_INDEX)), chat, "data")
+        check_rows(dataclasses.replace(rows, targets=np.full_like(rows.targets, IGNORE_INDEX)), chat, "data")
 
 
 @pytest.fixture

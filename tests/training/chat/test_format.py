@@ -31,7 +31,7 @@ HARMLESS = [
 
 @pytest.fixture
 def chat(byte_tokenizer: Tokenizer) -> ChatFormat:
-    return ChatFormat.of(add_chat_tokens(byte_tokenizer), 256)
+    return ChatFormat.for_tokenizer(add_chat_tokens(byte_tokenizer), 256)
 
 
 @pytest.fixture(scope="module")
@@ -104,13 +104,15 @@ def test_exactly_one_bos_though_the_tokenizer_would_add_one(byte_tokenizer: Toke
     tokenizer = byte_tokenizer
     tokenizer.post_processor = TemplateProcessing(single="<|endoftext|> $A", special_tokens=[("<|endoftext|>", 256)])
     assert tokenizer.encode("i").ids == [256, 105]
-    rendered = ChatFormat.of(add_chat_tokens(tokenizer), 256).render([Message("user", "i"), Message("assistant", "k")])
+    rendered = ChatFormat.for_tokenizer(add_chat_tokens(tokenizer), 256).render(
+        [Message("user", "i"), Message("assistant", "k")]
+    )
     assert rendered.ids.tolist() == [256, 258, 105, 261, 259, 107, 261]
 
 
 @pytest.mark.parametrize("messages", HARMLESS)
 def test_the_start_of_a_conversation_never_changes(gpt2: Tokenizer, messages: list[Message]) -> None:
-    chat = ChatFormat.of(gpt2, 50256)
+    chat = ChatFormat.for_tokenizer(gpt2, 50256)
     whole = chat.render(messages).ids.tolist()
     for count in range(1, len(messages)):
         start = chat.render(messages[:count]).ids.tolist()
@@ -129,7 +131,7 @@ def test_transformers_makes_the_same_ids_and_mask(gpt2: Tokenizer, messages: lis
     theirs.chat_template = template()
     raw = [{"role": message.role, "content": message.content} for message in messages]
     found = theirs.apply_chat_template(raw, return_assistant_tokens_mask=True, return_dict=True)
-    chat = ChatFormat.of(gpt2, 50256)
+    chat = ChatFormat.for_tokenizer(gpt2, 50256)
     rendered = chat.render(messages)
     assert found["input_ids"] == rendered.ids.tolist()
     assert found["assistant_masks"] == rendered.supervised.astype(int).tolist()
@@ -165,7 +167,7 @@ def test_open_end_leaves_the_last_message_to_be_continued() -> None:
 
 def test_a_tokenizer_without_chat_tokens_is_named(byte_tokenizer: Tokenizer) -> None:
     with pytest.raises(InputError, match=r"has no chat tokens \(<\|system\|>"):
-        ChatFormat.of(byte_tokenizer, 256)
+        ChatFormat.for_tokenizer(byte_tokenizer, 256)
 
 
 def test_a_chat_token_that_is_an_ordinary_word_is_refused() -> None:
@@ -176,13 +178,13 @@ def test_a_chat_token_that_is_an_ordinary_word_is_refused() -> None:
 
 def test_a_tokenizer_that_splits_messages_unlike_the_whole_is_refused(byte_tokenizer: Tokenizer) -> None:
     tokenizer = byte_tokenizer
-    check_tokenizer(add_chat_tokens(tokenizer), ChatFormat.of(add_chat_tokens(tokenizer), 256))
+    check_tokenizer(add_chat_tokens(tokenizer), ChatFormat.for_tokenizer(add_chat_tokens(tokenizer), 256))
     letters = json.loads(tokenizer.to_str())["model"]["vocab"]
     vocabulary = {"▁": 0, "<unk>": 1, **{letter: number + 2 for number, letter in enumerate(letters)}}
     metaspace = Tokenizer(models.BPE(vocabulary, [], unk_token="<unk>"))
     metaspace.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
     metaspace.add_special_tokens(["<|endoftext|>"])
     metaspace = add_chat_tokens(metaspace)
-    chat = ChatFormat.of(metaspace, metaspace.token_to_id("<|endoftext|>"))
+    chat = ChatFormat.for_tokenizer(metaspace, metaspace.token_to_id("<|endoftext|>"))
     with pytest.raises(InputError, match="messages one by one"):
         check_tokenizer(metaspace, chat)

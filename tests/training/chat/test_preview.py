@@ -11,7 +11,7 @@ from training.chat.preview import preview_page
 
 def test_learned_tokens_are_marked_and_text_is_escaped(byte_tokenizer: Tokenizer) -> None:
     tokenizer = add_chat_tokens(byte_tokenizer)
-    chat = ChatFormat.of(tokenizer, 256)
+    chat = ChatFormat.for_tokenizer(tokenizer, 256)
     first = [Message("user", "<script>alert(1)</script>"), Message("assistant", "No & <b>no</b>.")]
     second = [Message("user", "é"), Message("assistant", "漢", trained=False), Message("assistant", "字")]
     page = preview_page(pack(chat.render_all([first, second]), 80, chat.pad_id), tokenizer, "<t>", count=5)

@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 from pipeline.contract.errors import ConfigError, InputError
 from training.chat.format import Message, add_chat_tokens
 from training.chat.loaded_model import LoadedModel
-from training.chat.terminal import ChatSession, pieces, reply, run_chat, run_sample
+from training.chat.terminal import ChatSession, reply, run_chat, run_sample, text_pieces
 from training.chat.vocabulary import Vocabulary
 from training.checkpoints import checkpoint
 from training.model.generation import Sampling
@@ -41,8 +41,8 @@ def test_samples_repeat_and_each_prompt_has_its_own_chance(
 
 
 def test_pieces_are_whole_characters_up_to_the_end_of_the_turn(opened: LoadedModel) -> None:
-    assert list(pieces(opened.vocabulary, [*"é漢".encode(), 105, 261, 105])) == ["é", "漢", "i"]
-    assert list(pieces(opened.vocabulary, [105, 256])) == ["i"]
+    assert list(text_pieces(opened.vocabulary, [*"é漢".encode(), 105, 261, 105])) == ["é", "漢", "i"]
+    assert list(text_pieces(opened.vocabulary, [105, 256])) == ["i"]
 
 
 def test_a_prompt_without_room_is_refused(opened: LoadedModel) -> None:

@@ -41,7 +41,7 @@ def test_a_checkpoint_tells_what_it_is(save):
 def test_the_newest_is_by_number_not_by_name(save, tmp_path):
     for step in (2, 10, 100_000_001):
         save(new_model(SHAPE, seed=1), step=step)
-    assert [checkpoint.read(path).progress.step for path in checkpoint.steps(tmp_path / "checkpoints")] == [
+    assert [checkpoint.read(path).progress.step for path in checkpoint.list_checkpoints(tmp_path / "checkpoints")] == [
         2, 10, 100_000_001,
     ]  # fmt: skip
 
@@ -59,7 +59,7 @@ def test_a_killed_save_leaves_the_one_before(save, tmp_path, monkeypatch):
     assert checkpoint.find(tmp_path).name == "step-00000001"
     loaded, _, _ = load_for_inference(tmp_path)
     assert torch.equal(loaded.embed.weight, before.embed.weight)
-    checkpoint.tidy(folder, keep=None)
+    checkpoint.clean_up(folder, keep=None)
     assert [path.name for path in folder.iterdir()] == ["step-00000001"]
 
 
@@ -81,8 +81,8 @@ def test_saving_a_step_again_replaces_it(save):
 def test_old_checkpoints_go(tmp_path, keep, every, left):
     for step in range(1, 6):
         (tmp_path / f"step-{step:08d}" / "state").mkdir(parents=True)
-    checkpoint.tidy(tmp_path, keep=keep, keep_every=every)
-    assert [path.name for path in checkpoint.steps(tmp_path)] == [f"step-{step:08d}" for step in left]
+    checkpoint.clean_up(tmp_path, keep=keep, keep_every=every)
+    assert [path.name for path in checkpoint.list_checkpoints(tmp_path)] == [f"step-{step:08d}" for step in left]
     assert len(list(tmp_path.iterdir())) == len(left)
 
 

@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 
 from pipeline.contract.errors import InputError
-from training.data.batches import Prefetcher, shares
+from training.data.batches import Prefetcher, micro_batches
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 8])
 @pytest.mark.parametrize("micro", [1, 2, 64])
 def test_every_sequence_of_a_step_is_on_one_process(size, micro):
-    mine = [list(shares(6, micro, rank, size)) for rank in range(size)]
+    mine = [list(micro_batches(6, micro, rank, size)) for rank in range(size)]
     assert len({len(batches) for batches in mine}) == 1
     assert {len(batch) for batches in mine for batch in batches} == {min(micro, -(-6 // size))}
     indexes = [index for batches in mine for batch in batches for index in batch if index is not None]

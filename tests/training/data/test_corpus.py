@@ -6,7 +6,7 @@ from training_configs import data_config
 from pipeline.contract.errors import ConfigError, InputError
 from pipeline.contract.shards import open_shards
 from training.config import ValidationConfig
-from training.data.corpus import Span, Windows, open_corpus, split
+from training.data.corpus import Span, Windows, open_corpus, split_shards
 
 OFF = ValidationConfig(every=None)
 
@@ -40,7 +40,7 @@ def test_windows_stay_within_their_span(tokens):
 
 def test_held_out_documents_are_whole_and_apart(tokens):
     shards = open_shards(tokens)
-    train, held = split(shards, ValidationConfig(fraction=0.1))
+    train, held = split_shards(shards, ValidationConfig(fraction=0.1))
     assert [span.shard for span in train] == [shards.shards[0], shards.shards[1]]
     assert [span.shard for span in held] == [shards.shards[1]]
     assert train[1].stop == held[0].start
@@ -51,7 +51,7 @@ def test_held_out_documents_are_whole_and_apart(tokens):
 
 def test_a_large_held_out_share_takes_whole_shards(tokens):
     shards = open_shards(tokens)
-    train, held = split(shards, ValidationConfig(fraction=0.6))
+    train, held = split_shards(shards, ValidationConfig(fraction=0.6))
     assert [span.shard for span in train] == [shards.shards[0]]
     assert [(span.shard, span.stop) for span in held][1] == (shards.shards[1], len(shards.shards[1].tokens))
     assert held[1].start == 0
@@ -59,15 +59,15 @@ def test_a_large_held_out_share_takes_whole_shards(tokens):
 
 def test_the_last_shards_can_be_held_out(tokens):
     shards = open_shards(tokens)
-    train, held = split(shards, ValidationConfig(shards=1))
+    train, held = split_shards(shards, ValidationConfig(shards=1))
     assert [span.shard for span in train] == [shards.shards[0]]
     assert [span.shard for span in held] == [shards.shards[1]]
     with pytest.raises(ConfigError, match=r"validation.shards: must leave shards to train on: .* has 2, got 2"):
-        split(shards, ValidationConfig(shards=2))
+        split_shards(shards, ValidationConfig(shards=2))
 
 
 def test_nothing_is_held_out_when_validation_is_off_or_elsewhere(tokens, tmp_path, write_tokens):
-    assert split(open_shards(tokens), OFF)[1] == []
+    assert split_shards(open_shards(tokens), OFF)[1] == []
     other = write_tokens(tmp_path / "other", ["to validate on, long enough"])
     corpus = open_corpus(data_config(tokens, validation={"path": str(other)}))
     assert len(corpus.train[0]) == sum((len(s.tokens) - 1) // 8 for s in open_shards(tokens).shards)

@@ -1,6 +1,6 @@
 import torch
 
-from training.model.muon import Muon, orthogonal
+from training.model.muon import Muon, orthogonalize
 
 
 def test_muon_is_the_librarys_on_whole_matrices():
@@ -23,6 +23,6 @@ def test_muon_is_the_librarys_on_whole_matrices():
 
 def test_an_orthogonalised_matrix_has_singular_values_near_one():
     matrix = torch.randn(40, 12, generator=torch.Generator().manual_seed(1))
-    values = torch.linalg.svdvals(orthogonal(matrix).float())
+    values = torch.linalg.svdvals(orthogonalize(matrix).float())
     assert values.min() > 0.6
     assert values.max() < 1.3

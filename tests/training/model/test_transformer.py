@@ -4,7 +4,6 @@ import torch.nn.functional as F
 
 from training.config import ModelConfig
 from training.data.batches import IGNORE_INDEX
-from training.model.kv_cache import KVCache
 from training.model.transformer import (
     attend,
     dense_document_mask,
@@ -13,13 +12,6 @@ from training.model.transformer import (
     rotary,
     rotate,
 )
-
-FAMILIES = ({"type": "llama", "num_kv_heads": 2}, {"type": "llama", "tie_word_embeddings": False}, {"type": "gpt2"})
-
-
-@pytest.fixture(params=FAMILIES, ids=["llama", "untied", "gpt2"])
-def model(request, random_model):
-    return random_model(**request.param).double()
 
 
 def some_tokens(batch, length):
@@ -44,40 +36,6 @@ def test_packed_documents_with_a_mask_are_documents_apart(model):
         assert (packed[:, start:stop] - apart).abs().max() < 1e-12
     unmasked = model(tokens)
     assert (unmasked[:, 12:] - packed[:, 12:]).abs().max() > 0.1
-
-
-def test_keys_and_values_can_be_cached(model):
-    tokens = some_tokens(2, 30)
-    cache = KVCache.empty(model.config, 2, 30, model.embed.weight)
-    parts = [model(tokens[:, start:stop], cache=cache) for start, stop in ((0, 13), (13, 14), (14, 22), (22, 30))]
-    assert (torch.cat(parts, dim=1) - model(tokens)).abs().max() < 1e-12
-
-
-def test_cached_rows_may_differ_in_length(model):
-    tokens = some_tokens(2, 20)
-    cache = KVCache.empty(model.config, 2, 25, model.embed.weight)
-    model(tokens, cache=cache)  # of the second row only the first 9 are meant
-    cache.rewind(torch.tensor([20, 9]))
-    following = some_tokens(2, 5)
-    found = model(following, cache=cache)
-    for row, length in ((0, 20), (1, 9)):
-        whole = torch.cat([tokens[row, :length], following[row]])[None]
-        assert (found[row] - model(whole)[0, length:]).abs().max() < 1e-12
-
-
-def test_a_cache_has_no_room_beyond_its_capacity(random_model):
-    model = random_model()
-    cache = KVCache.empty(model.config, 1, 10, model.embed.weight)
-    model(some_tokens(1, 10), cache=cache)
-    with pytest.raises(ValueError, match="room for 10 tokens, asked to hold 11"):
-        model(some_tokens(1, 1), cache=cache)
-
-
-def test_a_cache_takes_no_document_ids(random_model):
-    model = random_model()
-    cache = KVCache.empty(model.config, 1, 10, model.embed.weight)
-    with pytest.raises(ValueError, match="document_ids cannot be given"):
-        model(some_tokens(1, 4), cache=cache, document_ids=torch.zeros(1, 4))
 
 
 def test_the_loss_is_the_cross_entropy_of_the_logits(model):

@@ -14,7 +14,7 @@ ORPHAN = """
 import os, sys, time
 from training.runtime import distributed
 from training.config import ParallelConfig
-distributed.start(ParallelConfig(device="cpu"))
+distributed.initialize(ParallelConfig(device="cpu"))
 print(os.getpid(), flush=True)
 time.sleep(600)
 """
@@ -43,18 +43,18 @@ def test_without_a_gpu_auto_is_the_cpu_and_cuda_is_refused(monkeypatch):
 
 def test_replicas_must_divide_the_processes():
     with pytest.raises(ConfigError, match=r"parallel\.replicas: must divide the 1 processes, got 2"):
-        distributed.start(ParallelConfig(device="cpu", replicas=2))
+        distributed.initialize(ParallelConfig(device="cpu", replicas=2))
 
 
 def test_alone_a_sum_is_the_value_and_a_gathering_one_item():
     here = distributed.World(device=torch.device("cpu"))
     assert here.main
-    assert distributed.sum_over(here, torch.tensor([1.0, 2.0])).tolist() == [1.0, 2.0]
-    assert distributed.gather(here, "x") == ["x"]
+    assert distributed.all_reduce_sum(here, torch.tensor([1.0, 2.0])).tolist() == [1.0, 2.0]
+    assert distributed.all_gather(here, "x") == ["x"]
 
 
 def test_a_whole_tensor_is_copied_into_a_plain_parameter_with_its_type():
     parameter = torch.zeros(2, dtype=torch.bfloat16)
-    distributed.assign(parameter, torch.tensor([1.0, 2.0]))
+    distributed.copy_full_tensor(parameter, torch.tensor([1.0, 2.0]))
     assert parameter.tolist() == [1.0, 2.0]
-    assert distributed.whole(parameter) is parameter
+    assert distributed.full_tensor(parameter) is parameter

@@ -29,17 +29,17 @@ def run(tokens, tmp_path_factory):
         "validation": {"every": None},
     }
     config.write_text(json.dumps(tree))
-    world = distributed.start(ParallelConfig(device="cpu"))
+    world = distributed.initialize(ParallelConfig(device="cpu"))
     try:
         with contextlib.chdir(tokens.parent):
             train(pretrain.pretraining_run(load_config(config)), world)
     finally:
-        distributed.stop()
+        distributed.shut_down()
     return folder / "run"
 
 
 def test_a_step_leads_to_the_documents_it_read(run, tokens):
-    readings = list(lineage.Lineage(run).of_step(7))
+    readings = list(lineage.Lineage(run).documents_of_step(7))
     shards = {shard.path.name: shard for shard in open_shards(tokens).shards}
     covered = collections.Counter()
     for reading in readings:
@@ -53,9 +53,9 @@ def test_a_step_leads_to_the_documents_it_read(run, tokens):
 
 def test_a_page_leads_to_the_steps_that_read_it(run):
     found = lineage.Lineage(run)
-    url = next(found.of_step(7)).url
-    by_page = list(found.of_pages(url.__eq__))
-    by_step = [reading for step in range(1, 41) for reading in found.of_step(step) if reading.url == url]
+    url = next(found.documents_of_step(7)).url
+    by_page = list(found.readings_of_pages(url.__eq__))
+    by_step = [reading for step in range(1, 41) for reading in found.documents_of_step(step) if reading.url == url]
     assert by_page == by_step
     assert len({reading.step for reading in by_page}) >= 2  # read again in the second epoch
 
@@ -66,7 +66,7 @@ def test_the_tokens_of_a_page_are_read_once_in_an_epoch(run, tokens):
     steps = -(-len(windows) // 3)
     per_page = collections.Counter()
     for step in range(1, steps):
-        for reading in found.of_step(step):
+        for reading in found.documents_of_step(step):
             per_page[reading.id] += reading.tokens
     lengths = {row["id"]: row["length"] for shard in open_shards(tokens).shards for row in shard.docs().to_pylist()}
     assert all(count <= lengths[name] for name, count in per_page.items())
@@ -86,7 +86,7 @@ def test_the_command_prints_a_line_for_each_reading(run, capsys):
 
 def test_steps_are_counted_from_one(run):
     with pytest.raises(ConfigError, match="got 0"):
-        list(lineage.Lineage(run).of_step(0))
+        list(lineage.Lineage(run).documents_of_step(0))
 
 
 def test_other_shards_are_refused(run, tmp_path, write_tokens):
@@ -116,7 +116,7 @@ def test_other_shards_are_refused(run, tmp_path, write_tokens):
     ],
 )  # fmt: skip
 def test_domains(url, wanted):
-    assert lineage.on_domain("site.example")(url) is wanted
+    assert lineage.url_is_on_domain("site.example")(url) is wanted
 
 
 @pytest.mark.parametrize(
