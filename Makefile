@@ -51,7 +51,7 @@ test: setup lint
 	$(PYTEST) -m 'not slow and not system'
 
 test-fast: setup
-	$(PYTEST) -m 'not slow and not system and not run'
+	$(PYTEST) -m 'not slow and not system and not heavy'
 
 # The floor is two points below what was measured on two cores.
 coverage: setup

@@ -15,6 +15,11 @@ from pipeline.document import Document
 REPOSITORY = Path(__file__).resolve().parent.parent
 WHOLE_MACHINE = re.compile(r"RayRunner|run\.local=false|nproc|run_processes|SIGSTOP")
 """In the source of a module: its tests start Ray, several ranks or a process for every core."""
+HEAVY = re.compile(
+    r"from pipeline\.flow import|pipeline\.cli|subprocess|CliRunner|Popen|shared_data|run_step|text_steps|dedup_step|fuzz"
+    r"|trained|from training(\.\w+)* import (pretrain|sft)|" + WHOLE_MACHINE.pattern
+)
+"""In the source of a module: its tests build whole runs, start processes, train a model or read real data."""
 
 
 def pytest_sessionstart() -> None:
@@ -23,20 +28,24 @@ def pytest_sessionstart() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m chooses among the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of one module share its fixtures, so they run in one worker; those that fill the machine, one by one.
 
     These come first, because the last worker to end decides how long a run takes.
     """
     for item in items:
-        group = "whole-machine" if _fills_machine(item.path) else str(item.path)
+        source = _source(item.path)
+        group = "whole-machine" if WHOLE_MACHINE.search(source) else str(item.path)
         item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: not _fills_machine(item.path))
+        if HEAVY.search(source):
+            item.add_marker(pytest.mark.heavy)
+    items.sort(key=lambda item: WHOLE_MACHINE.search(_source(item.path)) is None)
 
 
 @functools.cache
-def _fills_machine(path: Path) -> bool:
-    return WHOLE_MACHINE.search(path.read_text("utf-8")) is not None
+def _source(path: Path) -> str:
+    return path.read_text("utf-8")
 
 
 @pytest.fixture(scope="session")
