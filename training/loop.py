@@ -17,7 +17,7 @@ from torch import Tensor
 
 from pipeline.contract.errors import TokenmillError
 from training import parallel
-from training.checkpoints.checkpoint import Progress
+from training.checkpoint import Progress
 from training.config import CheckpointConfig, OptimizerConfig, ParallelConfig, RunConfig
 from training.data.batches import Batch, BatchSource, Prefetcher
 from training.losses import next_token_losses

@@ -21,8 +21,7 @@ from tokenizers import Tokenizer
 from pipeline.contract.config import resolved
 from pipeline.contract.errors import ConfigError
 from pipeline.contract.yaml_text import Tree
-from training import run
-from training.checkpoints import checkpoint
+from training import checkpoint, run
 from training.config import PretrainConfig, load_config
 from training.data.batches import BatchSource
 from training.data.corpus import Corpus, open_corpus

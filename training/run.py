@@ -16,9 +16,8 @@ from typing import Protocol
 from pipeline.contract.config import differences
 from pipeline.contract.errors import ConfigError, Stopped, TokenmillError
 from pipeline.contract.yaml_text import Tree
-from training import parallel
-from training.checkpoints import checkpoint
-from training.checkpoints.checkpoint import Checkpoint, Progress
+from training import checkpoint, parallel
+from training.checkpoint import Checkpoint, Progress
 from training.config import CheckpointConfig, ModelConfig, OptimizerConfig, ParallelConfig, RunConfig
 from training.data.batches import BatchSource
 from training.loop import Job, Outcome, Sample, Validate, fit

@@ -24,14 +24,13 @@ from pipeline.contract.config import resolved
 from pipeline.contract.errors import ConfigError
 from pipeline.contract.manifest import TokenizerInfo, write_json
 from pipeline.contract.yaml_text import Tree
-from training import run
+from training import checkpoint, run
 from training.chat.batches import ChatBatches
 from training.chat.corpus import ChatCorpus, open_chat
 from training.chat.format import ChatFormat, Message, add_chat_tokens, check_tokenizer, template
 from training.chat.preview import preview_page
 from training.chat.vocabulary import Vocabulary
-from training.checkpoints import checkpoint
-from training.checkpoints.checkpoint import Checkpoint
+from training.checkpoint import Checkpoint
 from training.config import ModelConfig
 from training.evaluation.samples import Prompt, Samples, training_sampling
 from training.evaluation.validation import ChatValidation

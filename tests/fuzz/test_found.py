@@ -25,7 +25,7 @@ from pipeline.sources.read import read_records
 from pipeline.sources.record import Gap, Record
 from pipeline.sources.warc.reader import read_warc
 from pipeline.tokens.tokenizer import load_tokenizer
-from training.checkpoints import checkpoint
+from training import checkpoint
 from training.data.tokenizer import parse_tokenizer
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from training.checkpoints import checkpoint
+from training import checkpoint
 
 STEPS = 6
 

@@ -14,7 +14,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from pipeline.contract.config import resolved
 from pipeline.contract.manifest import TokenizerInfo, TokensManifest, sha256_file
 from pipeline.contract.shards import shard_name, write_shard
-from training.checkpoints import checkpoint
+from training import checkpoint
+from training.checkpoint import Progress, model_tensors
 from training.config import ModelConfig
 from training.model.initialization import new_model
 from training.model.transformer import Transformer
@@ -129,3 +130,18 @@ def tokens(tmp_path_factory: pytest.TempPathFactory, write_tokens: Callable[...,
         return " ".join(random.choice(words, size=int(random.integers(5, 40)))) + "."
 
     return write_tokens(tmp_path_factory.mktemp("data") / "tokens", *([text() for _ in range(60)] for _ in range(2)))
+
+
+@pytest.fixture
+def save(tmp_path, byte_tokenizer):
+    """Saves a model as the checkpoint of a step."""
+
+    def do(model, step=1, **fields):
+        info = {"name": "bytes", "sha256": "0" * 64, "vocabulary_size": 257, "end_of_text_id": 256}
+        return checkpoint.save(
+            tmp_path / "checkpoints", model_tensors(model), Progress(step=step, sequences=8 * step, tokens=64 * step),
+            world=World(device=torch.device("cpu")), kind="pretrain", config={"model": resolved(model.config)},
+            tokenizer=byte_tokenizer.to_str().encode(), provenance={"tokenizer": info, "init_from": None}, **fields,
+        )  # fmt: skip
+
+    return do

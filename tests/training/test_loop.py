@@ -11,7 +11,7 @@ import torch
 
 from pipeline.contract.errors import TokenmillError
 from training import loop
-from training.checkpoints.checkpoint import Progress
+from training.checkpoint import Progress
 from training.config import CheckpointConfig, ModelConfig, OptimizerConfig, ParallelConfig, RunConfig
 from training.data.batches import IGNORE_INDEX, Batch
 from training.loop import MAX_SKIPS, DivergedError, Job, fit, gradients

@@ -8,8 +8,7 @@ import pytest
 from training_runs import STEPS, rows, same_bits, weights
 
 from pipeline.contract.config import build
-from training import pretrain
-from training.checkpoints import checkpoint
+from training import checkpoint, pretrain
 from training.config import ParallelConfig, PretrainConfig
 from training.run import train
 from training.runtime import distributed, launch

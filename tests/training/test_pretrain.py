@@ -13,8 +13,7 @@ from training_runs import STEPS, pretraining_tree, rows, same_bits, weights
 
 from pipeline.contract.config import build
 from pipeline.contract.errors import ConfigError, InputError
-from training import loop, parallel, pretrain
-from training.checkpoints import checkpoint
+from training import checkpoint, loop, parallel, pretrain
 from training.config import ParallelConfig, PretrainConfig
 from training.model.initialization import new_model
 from training.run import train

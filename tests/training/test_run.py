@@ -12,9 +12,9 @@ from tokenizers import Tokenizer
 
 from pipeline.contract.config import resolved
 from pipeline.contract.errors import ConfigError, IntegrityError
+from training import checkpoint
 from training import run as lifecycle
-from training.checkpoints import checkpoint
-from training.checkpoints.checkpoint import load_for_inference
+from training.checkpoint import load_for_inference
 from training.config import CheckpointConfig, ModelConfig, OptimizerConfig, ParallelConfig, RunConfig
 from training.data.batches import Batch
 from training.losses import sparse_head_losses

@@ -11,10 +11,9 @@ import pytest
 import torch
 import yaml
 
-from training import sft
+from training import checkpoint, sft
 from training.chat.loaded_model import load_model
 from training.chat.terminal import run_chat, run_sample
-from training.checkpoints import checkpoint
 from training.config import ModelConfig
 from training.model.generation import Sampling
 from training.model.initialization import new_model

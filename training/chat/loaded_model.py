@@ -6,9 +6,9 @@ from pathlib import Path
 import torch
 
 from pipeline.contract.errors import InputError
+from training import checkpoint
 from training.chat.format import ChatFormat
 from training.chat.vocabulary import Vocabulary
-from training.checkpoints import checkpoint
 from training.model.transformer import Transformer
 from training.runtime.distributed import choose_device
 

@@ -22,7 +22,7 @@ import pyarrow as pa
 from pipeline.contract.config import build
 from pipeline.contract.errors import ConfigError, InputError, TokenmillError
 from pipeline.contract.shards import Shard
-from training.checkpoints import checkpoint
+from training import checkpoint
 from training.config import PretrainConfig
 from training.data.corpus import Windows, open_corpus
 from training.data.order import Numbers

@@ -8,11 +8,11 @@ import pytest
 from tokenizers import Tokenizer
 
 from pipeline.contract.errors import ConfigError, InputError
+from training import checkpoint
 from training.chat.format import Message, add_chat_tokens
 from training.chat.loaded_model import LoadedModel
 from training.chat.terminal import ChatSession, reply, run_chat, run_sample, text_pieces
 from training.chat.vocabulary import Vocabulary
-from training.checkpoints import checkpoint
 from training.model.generation import Sampling
 from training.model.transformer import Transformer
 

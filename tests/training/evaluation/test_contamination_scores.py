@@ -90,7 +90,7 @@ def test_full_and_clean_scores_side_by_side(
     screen = io.StringIO()
     tasks = ("arc_easy", "mmlu", "own")
     config = EvalConfig(tasks=tasks, tasks_dir=str(built), exclude_contaminated=str(built / "out"), device="cpu")
-    results = run_eval(run, config, console=Console(file=screen, width=140))["tasks"]
+    results = run_eval(run, config, console=Console(file=screen, width=250))["tasks"]
     for name in tasks:
         scores = results[name]
         clean, dirty = scores["clean"], scores["contaminated"]

@@ -44,7 +44,7 @@ def test_an_evaluation_from_checkpoint_to_table(
         exclude=str(excluded), device="cpu",
     )  # fmt: skip
     screen = io.StringIO()
-    results = run_eval(run, config, console=Console(file=screen, width=120))
+    results = run_eval(run, config, console=Console(file=screen, width=250))
     name = "step-00000003-text-arc_easy-mmlu-lambada"
     assert json.loads((run / "eval" / f"{name}.json").read_text()) == json.loads(json.dumps(results))
     assert f"written to {run.resolve() / 'eval' / name}.json" in " ".join(screen.getvalue().split())

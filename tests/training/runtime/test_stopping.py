@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from training.checkpoints import checkpoint
+from training import checkpoint
 
 STEPS = 1_000_000
 

@@ -6,8 +6,7 @@ import pytest
 
 from pipeline.contract.errors import ConfigError, InputError
 from pipeline.contract.shards import open_shards
-from training import pretrain
-from training.checkpoints import checkpoint
+from training import checkpoint, pretrain
 from training.config import ParallelConfig, load_config
 from training.data.corpus import Span, Windows
 from training.run import train

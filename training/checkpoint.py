@@ -36,11 +36,11 @@ from pipeline.contract.config import build
 from pipeline.contract.errors import InputError, IntegrityError
 from pipeline.contract.manifest import TokenizerInfo, read_json, sha256_file, write_json
 from pipeline.contract.yaml_text import Tree
-from training.checkpoints.safe_reader import SafeReader, tensor_shapes
 from training.config import ModelConfig
 from training.data.tokenizer import parse_tokenizer
 from training.model.transformer import Transformer
 from training.runtime.distributed import World, all_gather, copy_full_tensor
+from training.runtime.safe_reader import SafeReader, tensor_shapes
 
 FORMAT_VERSION = 2
 _NAME = re.compile(r"step-(\d{8,})")

@@ -6,8 +6,8 @@ import torch
 
 from pipeline.contract.config import resolved
 from pipeline.contract.errors import InputError, IntegrityError
-from training.checkpoints import checkpoint
-from training.checkpoints.checkpoint import Progress, load_for_inference, load_tensors, load_weights, model_tensors
+from training import checkpoint
+from training.checkpoint import Progress, load_for_inference, load_tensors, load_weights, model_tensors
 from training.config import ModelConfig
 from training.model.initialization import new_model
 

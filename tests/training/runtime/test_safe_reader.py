@@ -5,10 +5,10 @@ import pytest
 from torch.distributed.checkpoint.metadata import BytesStorageMetadata, Metadata
 
 from pipeline.contract.errors import InputError
-from training.checkpoints.checkpoint import load_tensors, model_tensors
-from training.checkpoints.safe_reader import read_table
+from training.checkpoint import load_tensors, model_tensors
 from training.config import ModelConfig
 from training.model.initialization import new_model
+from training.runtime.safe_reader import read_table
 
 SHAPE = ModelConfig(
     vocab_size=70, context_length=16, num_layers=2, hidden_size=32, num_heads=2, tie_word_embeddings=False

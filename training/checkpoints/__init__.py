@@ -1,1 +1,0 @@
-"""Checkpoints on disk: written whole or not at all, and read without running what is in them."""
