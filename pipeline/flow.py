@@ -57,7 +57,7 @@ from pipeline.tokens.tokenizer import load_tokenizer
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Opened:
+class BuildInputs:
     """What a build reads, looked at before anything is computed."""
 
     out: Path
@@ -82,9 +82,9 @@ def build(config: PipelineConfig, *, quiet: bool = False, warn: bool = True, reu
         UserError: something in the config, the inputs or the folder has to be fixed first.
         IntegrityError: records were lost or doubled.
     """
-    opened = _open(config)
+    opened = _check_inputs(config)
     out = opened.out
-    with _only_one(out):
+    with _lock_folder(out):
         known = RunRecord.read(reuse).inputs if reuse else ()
         record = identify_run(config, out, opened.inputs, known)
         if record.state == "done":
@@ -119,7 +119,7 @@ def build(config: PipelineConfig, *, quiet: bool = False, warn: bool = True, reu
             raise
 
 
-def _open(config: PipelineConfig) -> Opened:
+def _check_inputs(config: PipelineConfig) -> BuildInputs:
     """Whatever can be known to be wrong is refused here, before anything is computed."""
     if not config.run.output:
         raise ConfigError("run.output", "no run folder is given", hint="add --output OUT")
@@ -127,8 +127,8 @@ def _open(config: PipelineConfig) -> Opened:
         check_keep(config.dedup.keep, signals_type((*config.extract, *config.filter)))
     out = Path(config.run.output)
     previous = open_previous_runs(config.dedup, dump=config.input.dump, out=out) if config.dedup else ()
-    given = config.input
-    inputs = expand(given.paths, format=given.format, listing=given.listing, settings=config.run.remote,
+    source = config.input
+    inputs = expand(source.paths, format=source.format, listing=source.listing, settings=config.run.remote,
                     output=config.run.output)  # fmt: skip
     tokenize = config.tokenize
     if tokenize.tokenizer:
@@ -139,10 +139,10 @@ def _open(config: PipelineConfig) -> Opened:
     for stage in (*config.extract, *config.filter, *tokenize.stages):
         prepare(stage)
     pipeline.text.features.prepare()
-    return Opened(out=out.absolute(), inputs=inputs, previous=previous)
+    return BuildInputs(out=out.absolute(), inputs=inputs, previous=previous)
 
 
-def _steps_with_repair(config: PipelineConfig, opened: Opened, context: Context) -> dict[str, Commits]:
+def _steps_with_repair(config: PipelineConfig, opened: BuildInputs, context: Context) -> dict[str, Commits]:
     """The steps; where one meets a damaged file of an earlier one, that file is made anew and the step goes on."""
     for _ in range(_MAX_REPAIRS):
         try:
@@ -153,7 +153,7 @@ def _steps_with_repair(config: PipelineConfig, opened: Opened, context: Context)
     return _steps(config, opened, context)
 
 
-def _steps(config: PipelineConfig, opened: Opened, context: Context) -> dict[str, Commits]:
+def _steps(config: PipelineConfig, opened: BuildInputs, context: Context) -> dict[str, Commits]:
     """The steps; each takes the parts that the one before committed."""
     out = context.out
 
@@ -170,7 +170,7 @@ def _steps(config: PipelineConfig, opened: Opened, context: Context) -> dict[str
     deduped = dedup_step.run(context, parts, config.dedup, signals, opened.previous)
     parts = parts_in(out, deduped.values(), DEDUP.folder)
 
-    taken, parts, counted = _optional_steps(config, context, parts)
+    optional, parts, counted = _optional_steps(config, context, parts)
     encoding = tokenize_step.Encoding(
         tokenizer=tokenizer_for(config.tokenize, out, parts, config.seed),
         end_of_text=config.tokenize.end_of_text,
@@ -182,7 +182,7 @@ def _steps(config: PipelineConfig, opened: Opened, context: Context) -> dict[str
     tokenized = tokenize_step.run(context, parts, config.tokenize.stages, signals, encoding)
     if config.dedup and config.run.keep_index:
         kept_index.run(context, signed, parts_in(out, tokenized.values(), TOKENIZE.folder))
-    commits = {EXTRACT.name: extracted, FILTER.name: filtered, DEDUP.name: deduped, **taken,
+    commits = {EXTRACT.name: extracted, FILTER.name: filtered, DEDUP.name: deduped, **optional,
                TOKENIZE.name: tokenized}  # fmt: skip
     contamination.run(context, commits, (*config.extract, *config.filter, *config.tokenize.stages))
     return commits
@@ -192,7 +192,7 @@ def _optional_steps(
     config: PipelineConfig, context: Context, parts: Sequence[Part]
 ) -> tuple[dict[str, Commits], list[Part], dict[str, Sequence[str]]]:
     """The optional steps that the config asks for: their commits, the parts after them, and what they count."""
-    done: dict[str, Commits] = {}
+    commits: dict[str, Commits] = {}
     counted: dict[str, Sequence[str]] = {}
     for step in OPTIONAL:
         section = config.optional[step.name]
@@ -200,9 +200,9 @@ def _optional_steps(
             continue
         counted[step.stage] = step.signals
         signals = signals_type((*config.extract, *config.filter), counted)
-        done[step.name] = step.run(context, parts, section, signals)
-        parts = parts_in(context.out, done[step.name].values(), step.folder)
-    return done, list(parts), counted
+        commits[step.name] = step.run(context, parts, section, signals)
+        parts = parts_in(context.out, commits[step.name].values(), step.folder)
+    return commits, list(parts), counted
 
 
 def _finish(config: PipelineConfig, out: Path, record: RunRecord, commits: Mapping[str, Commits]) -> RunRecord:
@@ -265,7 +265,7 @@ def _sweep(out: Path, *, keep_steps: bool, keep_index: bool) -> None:
 
 
 @contextlib.contextmanager
-def _only_one(out: Path) -> Iterator[None]:
+def _lock_folder(out: Path) -> Iterator[None]:
     """Two builds of one folder would do each other's work; the kernel frees the lock of a killed one."""
     try:
         out.mkdir(parents=True, exist_ok=True)

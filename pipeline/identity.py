@@ -18,7 +18,7 @@ from pipeline.contract.manifest import sha256_file
 from pipeline.contract.run import InputFile, RunRecord
 from pipeline.sources.listing import Input
 from pipeline.stages.support.language_warnings import language_warnings
-from pipeline.stages.support.user_stages import own_names, sources
+from pipeline.stages.support.user_stages import sources, user_stage_names
 from pipeline.steps.reuse import can_reuse
 from pipeline.steps.run_differences import (
     input_changes,
@@ -33,7 +33,7 @@ from pipeline.storage.remote import RemoteSettings
 # Another version of one of these may turn the same page into another text, or the same text into other ids.
 LIBRARIES = ("trafilatura", "resiliparse", "fastwarc", "lxml", "fasttext-numpy2-wheel", "presidio-analyzer", "ftfy",
              "numpy", "pyarrow", "tokenizers", "datatrove")  # fmt: skip
-_MOST_SHOWN = 12
+_MAX_SHOWN = 12
 _PUBLIC_OPTIONS = ("anon", "requester_pays", "region")
 
 
@@ -88,7 +88,7 @@ def _identify(config: PipelineConfig, inputs: Sequence[Input], known: Sequence[I
     files |= {name: RunRecord.read(Path(name)).fingerprint for name in named_previous_runs(tree)}
     places = {name: _absolute(name) for name in files}
     found = _identify_inputs(inputs, known)
-    own = {name: sources(name) for name in sorted(set(own_names(decides)))}
+    own = {name: sources(name) for name in sorted(set(user_stage_names(decides)))}
     identity = {"config": without_input(decides), "files": files, "versions": _versions(), "sources": own,
                 "inputs": [list(item.identity()) for item in found]}  # fmt: skip
     return RunRecord(
@@ -161,7 +161,7 @@ def _refuse_changes(out: Path, old: RunRecord, new: RunRecord) -> None:
         *input_changes(old.inputs, new.inputs),
     ]
     shown = "\n  ".join(
-        changes[:_MOST_SHOWN] + ([f"... {len(changes) - _MOST_SHOWN} more"] if len(changes) > _MOST_SHOWN else [])
+        changes[:_MAX_SHOWN] + ([f"... {len(changes) - _MAX_SHOWN} more"] if len(changes) > _MAX_SHOWN else [])
     )
     hint = "give another --output for the new run, or undo the change to go on with this one"
     if can_reuse(out, old, new):

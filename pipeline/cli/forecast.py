@@ -103,7 +103,7 @@ def show_comparison(out: Path, record: "object") -> None:
     for one in lines:
         text = texts.get(one.name, _count)
         verdict = {True: "yes", False: "no", None: ""}[one.within]
-        table.add_row(one.name.replace("_", " "), text(one.forecast.estimate), text(one.came), verdict)
+        table.add_row(one.name.replace("_", " "), text(one.forecast.estimate), text(one.actual), verdict)
     console().print(table)
 
 

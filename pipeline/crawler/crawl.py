@@ -63,7 +63,7 @@ def crawl(
         raise ConfigError(f"--{name.replace('_', '-')}", problem) from error
     config.seed_urls()
     folder = CrawlFolder(output, config)
-    with folder.claimed():
+    with folder.locked():
         return folder.finished() or _Crawl(config, folder, on_outcome).run()
 
 
@@ -81,7 +81,7 @@ class _Crawl:
             connect_to=config.endpoints(),
         )
         self.tally = Tally()
-        self.earlier = deque(folder.earlier())
+        self.previous = deque(folder.read_outcomes())
         self.hosts: dict[str, Host] = {}
         self.failures = Counter[str]()
         self.stop = threading.Event()
@@ -96,16 +96,16 @@ class _Crawl:
         finally:
             self.stop.set()
             pool.shutdown(cancel_futures=True)
-        if self.earlier:
-            raise IntegrityError(f"{self.folder.folder}: its index has {self.earlier[0].url}, which nothing leads to")
+        if self.previous:
+            raise IntegrityError(f"{self.folder.folder}: its index has {self.previous[0].url}, which nothing leads to")
         summary = self.tally.summary()
         self.folder.finish(summary)
         return summary
 
     def _repeat(self, wave: deque[Entry]) -> None:
         """Take from the front of the wave what an earlier attempt has done."""
-        while wave and self.earlier:
-            entry, outcome = wave.popleft(), self.earlier.popleft()
+        while wave and self.previous:
+            entry, outcome = wave.popleft(), self.previous.popleft()
             if entry.url.text != outcome.url:
                 raise IntegrityError(f"{self.folder.folder}: its index has {outcome.url} where {entry.url.text} is due")
             self.frontier.offer(entry, map(_known, outcome.links), redirect=outcome.redirect)

@@ -108,7 +108,7 @@ class CrawlFolder:
         self._warc: WarcWriter | None = None
 
     @contextlib.contextmanager
-    def claimed(self) -> Iterator[None]:
+    def locked(self) -> Iterator[None]:
         """Hold the folder for this process; an unfinished file is deleted on the way out.
 
         Raises:
@@ -136,31 +136,31 @@ class CrawlFolder:
             CrawlSummary(**{**tree["summary"], "warcs": tuple(tree["summary"]["warcs"])}) if tree["summary"] else None
         )
 
-    def earlier(self) -> list[Outcome]:
+    def read_outcomes(self) -> list[Outcome]:
         """The outcomes in complete files; new ones go into the file after them.
 
         Raises:
             IntegrityError: a file's index is missing.
         """
-        found: list[Outcome] = []
+        outcomes: list[Outcome] = []
         while self._path("warc.gz").exists():
             if not self._path("jsonl").exists():
                 raise IntegrityError(f"{self._path('warc.gz')}: its index {self._path('jsonl').name} is missing")
             for line in self._path("jsonl").read_text(encoding="utf-8").splitlines():
                 tree = json.loads(line)
-                found.append(Outcome(**{**tree, "links": tuple(tree.get("links", ()))}))
+                outcomes.append(Outcome(**{**tree, "links": tuple(tree.get("links", ()))}))
             self._number += 1
-        return found
+        return outcomes
 
     def write(
         self, entry: Entry, result: Response | Failure | Refusal, links: Sequence[Url], ignored: dict[str, int]
     ) -> Outcome:
         """Add one outcome; a response goes into the WARC file, which is finished when it is full."""
-        found: dict[str, Any] = {"url": entry.url.text, "depth": entry.depth, "via": entry.via, "ignored": ignored}
+        common: dict[str, Any] = {"url": entry.url.text, "depth": entry.depth, "via": entry.via, "ignored": ignored}
         if isinstance(result, Response):
-            outcome = Outcome(**found, **self._store(entry, result), links=tuple(url.text for url in links))
+            outcome = Outcome(**common, **self._store(entry, result), links=tuple(url.text for url in links))
         else:
-            outcome = Outcome(**found, outcome=result.cause, detail=result.detail or None)
+            outcome = Outcome(**common, outcome=result.cause, detail=result.detail or None)
         tree = {key: value for key, value in dataclasses.asdict(outcome).items() if value not in (None, (), {})}
         self._lines.append(json.dumps(tree, ensure_ascii=False))
         if self._warc is not None and self._warc.pages >= self.config.per_warc:

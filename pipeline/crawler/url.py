@@ -138,7 +138,7 @@ def _ascii_host(host: str) -> str | None:
 def escaped(text: str, charset: str = "utf-8") -> str:
     """A path or query with percent-escapes in their one form, and everything escaped that has to be."""
 
-    def one(match: re.Match[str]) -> str:
+    def normalize_escape(match: re.Match[str]) -> str:
         if match[1] is None:
             return "%25"
         character = chr(int(match[1], 16))
@@ -148,7 +148,7 @@ def escaped(text: str, charset: str = "utf-8") -> str:
         raw = text.encode(charset)
     except (UnicodeError, LookupError):
         raw = storable(text).encode("utf-8")  # "replace" would write a lone surrogate as "?", which begins a query
-    return quote(_ESCAPE.sub(one, raw.decode("latin-1")).encode("latin-1"), safe=_SAFE)
+    return quote(_ESCAPE.sub(normalize_escape, raw.decode("latin-1")).encode("latin-1"), safe=_SAFE)
 
 
 def _without_dots(path: str) -> str:

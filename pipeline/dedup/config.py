@@ -5,7 +5,7 @@ from typing import Literal
 
 Scope = Literal["dump", "global", "language"]
 Unit = Literal["word", "character"]
-_MOST_WORDS = 1_000_000_000  # a document with more could not be held, and numpy counts in 64 bits
+_MAX_WORDS = 1_000_000_000  # a document with more could not be held, and numpy counts in 64 bits
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,8 +85,8 @@ class MinHashConfig:
         for name in ("ngram", "bands", "rows", "min_shingles"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: must be at least 1, got {getattr(self, name)}")
-            if getattr(self, name) > _MOST_WORDS:
-                raise ValueError(f"{name}: must be at most {_MOST_WORDS}, got {getattr(self, name)}")
+            if getattr(self, name) > _MAX_WORDS:
+                raise ValueError(f"{name}: must be at most {_MAX_WORDS}, got {getattr(self, name)}")
         if self.bands * self.rows > 4096:
             raise ValueError(f"bands: {self.bands} bands of {self.rows} rows are {self.bands * self.rows} hashes; "
                              "at most 4096 are possible")  # fmt: skip

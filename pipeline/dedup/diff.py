@@ -10,7 +10,7 @@ Kind = Literal["same", "changed", "removed", "added", "skipped"]
 Piece = tuple[str, bool]
 """Some text, and whether it differs from the other side."""
 
-MOST_LINES, MOST_CHARACTERS, MOST_WORDS = 400, 2000, 400
+MAX_LINES, MAX_CHARACTERS, MAX_WORDS = 400, 2000, 400
 """Of a text, of a line, and of a line that is compared word by word: difflib takes quadratic time."""
 CONTEXT = 1
 """Equal lines shown on each side of a difference."""
@@ -37,22 +37,22 @@ class Diff:
 
 def diff(left: str, right: str, most_rows: int = 40) -> Diff:
     """The lines in which two texts differ, with the lines around them, at most `most_rows`."""
-    (one, one_cut), (other, other_cut) = _lines(left), _lines(right)
-    matcher = difflib.SequenceMatcher(None, one, other, autojunk=False)
+    (left_lines, left_cut), (right_lines, right_cut) = _lines(left), _lines(right)
+    matcher = difflib.SequenceMatcher(None, left_lines, right_lines, autojunk=False)
     rows: list[DiffRow] = []
     opcodes = matcher.get_opcodes()
     for number, (tag, low, high, other_low, other_high) in enumerate(opcodes):
         if tag == "equal":
-            rows += _equal(one[low:high], first=number == 0, last=number == len(opcodes) - 1)
+            rows += _equal(left_lines[low:high], first=number == 0, last=number == len(opcodes) - 1)
         else:
-            rows += _different(one[low:high], other[other_low:other_high])
-    return Diff(tuple(rows[:most_rows]), one_cut or other_cut or len(rows) > most_rows)
+            rows += _different(left_lines[low:high], right_lines[other_low:other_high])
+    return Diff(tuple(rows[:most_rows]), left_cut or right_cut or len(rows) > most_rows)
 
 
 def _lines(text: str) -> tuple[list[str], bool]:
-    lines = [line for line in text.split("\n", MOST_LINES + 1) if line.strip()]
-    cut = len(lines) > MOST_LINES or any(len(line) > MOST_CHARACTERS for line in lines)
-    return [line[:MOST_CHARACTERS] for line in lines[:MOST_LINES]], cut
+    lines = [line for line in text.split("\n", MAX_LINES + 1) if line.strip()]
+    cut = len(lines) > MAX_LINES or any(len(line) > MAX_CHARACTERS for line in lines)
+    return [line[:MAX_CHARACTERS] for line in lines[:MAX_LINES]], cut
 
 
 def _equal(lines: Sequence[str], *, first: bool, last: bool) -> Iterator[DiffRow]:
@@ -67,20 +67,20 @@ def _equal(lines: Sequence[str], *, first: bool, last: bool) -> Iterator[DiffRow
 
 
 def _different(left: Sequence[str], right: Sequence[str]) -> Iterator[DiffRow]:
-    for one, other in itertools.zip_longest(left, right):
-        if one is None:
-            yield DiffRow("added", right=((other, True),))
-        elif other is None:
-            yield DiffRow("removed", left=((one, True),))
+    for old, new in itertools.zip_longest(left, right):
+        if old is None:
+            yield DiffRow("added", right=((new, True),))
+        elif new is None:
+            yield DiffRow("removed", left=((old, True),))
         else:
-            yield DiffRow("changed", *_words(one, other))
+            yield DiffRow("changed", *_words(old, new))
 
 
-def _words(one: str, other: str) -> tuple[tuple[Piece, ...], tuple[Piece, ...]]:
+def _words(old: str, new: str) -> tuple[tuple[Piece, ...], tuple[Piece, ...]]:
     """The pieces of both lines, words that differ marked."""
-    left, right = one.split(" "), other.split(" ")
-    if max(len(left), len(right)) > MOST_WORDS:
-        return ((one, True),), ((other, True),)
+    left, right = old.split(" "), new.split(" ")
+    if max(len(left), len(right)) > MAX_WORDS:
+        return ((old, True),), ((new, True),)
     ours: list[Piece] = []
     theirs: list[Piece] = []
     for tag, low, high, other_low, other_high in difflib.SequenceMatcher(None, left, right, False).get_opcodes():

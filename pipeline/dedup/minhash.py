@@ -67,13 +67,13 @@ def sketches(signature: U64) -> Sketches:
     return (signature * np.uint64(0xD6E8FEB86659FD93) >> np.uint64(56)).astype(np.uint8)
 
 
-def estimated_jaccard(one: Sketches, other: Sketches) -> npt.NDArray[np.float32]:
+def estimated_jaccard(left: Sketches, right: Sketches) -> npt.NDArray[np.float32]:
     """Jaccard similarity of pairs of documents, estimated from their sketches, shape (pairs,).
 
     Bytes agree by chance once in 256 times, which is taken out (Li and König 2010). Standard error at similarity s
     and n hashes: sqrt(s (1 - s) / n), 0.038 at 0.8 and 112.
     """
-    agreeing = (one == other).mean(axis=1, dtype=np.float64)
+    agreeing = (left == right).mean(axis=1, dtype=np.float64)
     return np.asarray(np.maximum(0.0, (agreeing - 1 / 256) / (1 - 1 / 256)), np.float32)
 
 

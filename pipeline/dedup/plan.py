@@ -23,7 +23,7 @@ CPU_MS, CPU_MS_PER_HASH = 0.27, 0.00075
 hashes (`tests/benchmarks/dedup.py`; docs/performance.md)."""
 RECALL = 0.9
 """Share of the pairs at the threshold that a suggestion finds, where none is asked for."""
-_MOST_BANDS = 1 << 40
+_MAX_BANDS = 1 << 40
 GRID = 1000
 """Points of the similarity axis at which the errors of a choice of bands are summed."""
 
@@ -130,7 +130,7 @@ def _least_bands(threshold: float, rows: int, recall: float) -> int:
     """How many bands of so many rows find a share of `recall` of the pairs at the threshold."""
     alike = threshold**rows
     if alike < 1e-9:
-        return _MOST_BANDS
+        return _MAX_BANDS
     bands = max(1, math.floor(math.log1p(-recall) / math.log1p(-alike)))
     while 1 - (1 - alike) ** bands < recall:  # one more at most, and what rounding takes
         bands += 1

@@ -54,31 +54,31 @@ def write_sets(batches: Iterable[Shingled], path: Path) -> Offsets:
     return np.cumsum(sizes)
 
 
-def jaccards(files: Sequence[SetFiles], one: U64, other: U64, budget: int) -> Values:
-    """The Jaccard similarity of the shingles of the documents one[i] and other[i].
+def jaccards(files: Sequence[SetFiles], left: U64, right: U64, budget: int) -> Values:
+    """The Jaccard similarity of the shingles of the documents left[i] and right[i].
 
     Args:
         files: of all groups.
-        one: document keys `group << 32 | row`, whose sets are stored.
-        other: the same.
+        left: document keys `group << 32 | row`, whose sets are stored.
+        right: the same.
         budget: bytes of memory to use, about; a single pair may need more.
 
     Raises:
         ValueError: a document's set is not stored.
     """
     sets = _Sets(files)
-    sizes = sets.sizes(one) + sets.sizes(other)
+    sizes = sets.sizes(left) + sets.sizes(right)
     found = [
-        sets.jaccards(one[start:stop], other[start:stop])
+        sets.jaccards(left[start:stop], right[start:stop])
         for start, stop in _blocks(sizes, max(1, budget // (_SHINGLE_BYTES * _COPIES)))
     ]
     return np.concatenate([np.empty(0), *found])
 
 
-def jaccard(one: U64, other: U64) -> float:
+def jaccard(left: U64, right: U64) -> float:
     """Of two sorted arrays without repeats; 0 where both are empty."""
     # Two sorted runs are merged, not sorted, by a stable sort: half the time of a search for each.
-    both = np.sort(np.concatenate([one, other]), kind="stable")
+    both = np.sort(np.concatenate([left, right]), kind="stable")
     shared = int((both[1:] == both[:-1]).sum())
     union = len(both) - shared
     return shared / union if union else 0.0
@@ -109,11 +109,11 @@ class _Sets:
             found[members] = offsets[number + 1] - offsets[number]
         return found
 
-    def jaccards(self, one: U64, other: U64) -> Values:
+    def jaccards(self, left: U64, right: U64) -> Values:
         """Of pairs whose sets fit the memory together."""
-        keys, at = np.unique(np.concatenate([one, other]), return_inverse=True)
+        keys, at = np.unique(np.concatenate([left, right]), return_inverse=True)
         sets = self._read(keys)
-        pairs = zip(at[: len(one)].tolist(), at[len(one) :].tolist(), strict=True)
+        pairs = zip(at[: len(left)].tolist(), at[len(left) :].tolist(), strict=True)
         return np.array([jaccard(sets[a], sets[b]) for a, b in pairs], np.float64)
 
     def _read(self, keys: U64) -> list[U64]:

@@ -196,15 +196,15 @@ def _group(keys: U64, lows: U64 | None, values: U64) -> Grouped:
     return Grouped(keys, values, smallest)
 
 
-def _one_key(runs: Sequence[Run], one: KeyRange, most: int) -> Iterator[Grouped]:
+def _one_key(runs: Sequence[Run], key_range: KeyRange, max_rows: int) -> Iterator[Grouped]:
     """The rows of one key that are too many to hold: read once for the smallest values, once more to give them out."""
     smallest: dict[int, int] = {}
-    for _, lows, values in read_blocks(runs, one, most):
+    for _, lows, values in read_blocks(runs, key_range, max_rows):
         for low in [0] if lows is None else np.unique(lows).tolist():
             least = int((values if lows is None else values[lows == low]).min())
             smallest[low] = min(smallest.get(low, least), least)
     halves = np.array(sorted(smallest), np.uint64)
     least_values = np.array([smallest[low] for low in sorted(smallest)], np.uint64)
-    for keys, lows, values in read_blocks(runs, one, most):
+    for keys, lows, values in read_blocks(runs, key_range, max_rows):
         at = np.zeros(len(keys), np.int64) if lows is None else np.searchsorted(halves, lows)
         yield Grouped(keys, values, least_values[at])

@@ -40,13 +40,13 @@ def contract(pairs: U64) -> tuple[U64, U64]:
     return nodes[members], nodes[roots]
 
 
-def _join(parent: Indices, one: Indices, other: Indices) -> None:
+def _join(parent: Indices, left: Indices, right: Indices) -> None:
     """Unite one[i] with other[i] for every i: roots are hooked under smaller roots until none are left to hook."""
-    while len(one):
-        one, other = _roots(parent, one), _roots(parent, other)
-        apart = one != other
-        one, other = one[apart], other[apart]
-        high, low = np.maximum(one, other), np.minimum(one, other)
+    while len(left):
+        left, right = _roots(parent, left), _roots(parent, right)
+        apart = left != right
+        left, right = left[apart], right[apart]
+        high, low = np.maximum(left, right), np.minimum(left, right)
         np.minimum.at(parent, high, low)
         # Roots hooked one under the other can form a path as long as the block: halve it before it is walked.
         _roots(parent, high)

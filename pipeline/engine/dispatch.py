@@ -15,9 +15,9 @@ T = TypeVar("T")
 
 BATCH_SECONDS = 5.0
 """A batch is made to take about as long, and begins no further task after it."""
-MOST_IN_BATCH = 1000
+MAX_BATCH_TASKS = 1000
 """Commits of so many tasks, 1 MB, are what one worker sends back at once."""
-LEAST_KNOWN = 3
+MIN_FINISHED_BATCHES = 3
 """Batches that must have finished before another can be called slow."""
 
 
@@ -39,23 +39,23 @@ class Waiting(Generic[T]):
         if self._paces:
             # The median: the first task of a worker also loads what all need, and is no measure of the others.
             pace = max(statistics.median(self._paces), 1e-6)
-            size = int(min(BATCH_SECONDS / pace, MOST_IN_BATCH, len(self._tasks) / (4 * workers)))
+            size = int(min(BATCH_SECONDS / pace, MAX_BATCH_TASKS, len(self._tasks) / (4 * workers)))
         return tuple(self._tasks.popleft() for _ in range(min(max(size, 1), len(self._tasks))))
 
-    def give_back(self, tasks: Sequence[T]) -> None:
+    def requeue(self, tasks: Sequence[T]) -> None:
         """Tasks of a batch that were not begun; they come next."""
         self._tasks.extendleft(reversed(tasks))
 
-    def learn(self, done: int, seconds: float) -> None:
+    def record_pace(self, done: int, seconds: float) -> None:
         """A batch has done so many tasks in so many seconds."""
         self._seconds.append(seconds)
         self._paces.append(seconds / done)
 
-    def slow_after(self, factor: float | None, least: float) -> float | None:
+    def slow_after(self, factor: float | None, min_seconds: float) -> float | None:
         """Seconds after which a batch is a straggler; None while that cannot be said, or without a factor."""
-        if factor is None or self._tasks or len(self._seconds) < LEAST_KNOWN:
+        if factor is None or self._tasks or len(self._seconds) < MIN_FINISHED_BATCHES:
             return None
-        return max(least, factor * statistics.median(self._seconds))
+        return max(min_seconds, factor * statistics.median(self._seconds))
 
 
 @dataclasses.dataclass(slots=True, eq=False)

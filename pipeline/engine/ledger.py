@@ -135,7 +135,7 @@ class Ledger:
             raise IntegrityError(f"{self._note}: does not say how many tasks there are; the next build writes it anew")
         return note["tasks"], self._note.stat().st_mtime
 
-    def whole(self, commit: Commit) -> bool:
+    def is_intact(self, commit: Commit) -> bool:
         """Whether every file of a commit is there in its size."""
         paths = ((self.out / entry.path, entry.bytes) for entry in commit.files)
         return all(path.is_file() and path.stat().st_size == size for path, size in paths)

@@ -32,18 +32,18 @@ class Progress(Protocol):
     """Where steps report to."""
 
     def step(
-        self, name: str, total: int, already: Iterable[Commit] = ()
+        self, name: str, total: int, committed: Iterable[Commit] = ()
     ) -> contextlib.AbstractContextManager[StepProgress]:
-        """Show the step `name` of `total` tasks, some of them `already` committed by an earlier run."""
+        """Show the step `name` of `total` tasks, some of them `committed` committed by an earlier run."""
 
 
 class Tally:
     """What the commits of a step add up to, as one line of text."""
 
-    def __init__(self, total: int, already: Iterable[Commit]) -> None:
+    def __init__(self, total: int, committed: Iterable[Commit]) -> None:
         self.total, self.done, self.resumed = total, 0, 0
         self._counts: dict[str, int] = {}
-        for commit in already:
+        for commit in committed:
             self.add(commit)
         self.resumed = self.done
 
@@ -63,11 +63,11 @@ class Tally:
         return ", ".join(parts)
 
 
-def _say(line: str) -> None:
+def _print_line(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _say_nothing(line: str) -> None:
+def _discard(line: str) -> None:
     """Quiet."""
 
 
@@ -75,25 +75,27 @@ class PlainProgress:
     """Lines of text, for logs and pipes."""
 
     def __init__(self, quiet: bool = False, say: Callable[[str], None] | None = None) -> None:
-        self._say = say or (_say_nothing if quiet else _say)
+        self._print_line = say or (_discard if quiet else _print_line)
 
     @contextlib.contextmanager
-    def step(self, name: str, total: int, already: Iterable[Commit] = ()) -> Iterator[StepProgress]:
+    def step(self, name: str, total: int, committed: Iterable[Commit] = ()) -> Iterator[StepProgress]:
         """See Progress."""
-        tally = Tally(total, already)
+        tally = Tally(total, committed)
         start = last = time.monotonic()
 
-        class Shown:
+        class PlainStep:
             def advance(inner, commit: Commit) -> None:
                 nonlocal last
                 tally.add(commit)
                 if time.monotonic() - last > PLAIN_SECONDS:
                     last = time.monotonic()
-                    self._say(f"{name}: {tally.done}/{total} tasks, {tally.text()}")
+                    self._print_line(f"{name}: {tally.done}/{total} tasks, {tally.text()}")
 
-        yield Shown()
+        yield PlainStep()
         resumed = f" ({tally.resumed} from before)" if tally.resumed else ""
-        self._say(f"{name}: {tally.done}/{total} tasks{resumed}, {tally.text()}, {time.monotonic() - start:.1f} s")
+        self._print_line(
+            f"{name}: {tally.done}/{total} tasks{resumed}, {tally.text()}, {time.monotonic() - start:.1f} s"
+        )
 
 
 class LiveProgress:
@@ -110,17 +112,17 @@ class LiveProgress:
         self._bars.start()
 
     @contextlib.contextmanager
-    def step(self, name: str, total: int, already: Iterable[Commit] = ()) -> Iterator[StepProgress]:
+    def step(self, name: str, total: int, committed: Iterable[Commit] = ()) -> Iterator[StepProgress]:
         """See Progress."""
-        tally = Tally(total, already)
+        tally = Tally(total, committed)
         bar = self._bars.add_task(name, total=total, completed=tally.done, tally=tally.text())
 
-        class Shown:
+        class LiveStep:
             def advance(inner, commit: Commit) -> None:
                 tally.add(commit)
                 self._bars.update(bar, completed=tally.done, tally=tally.text())
 
-        yield Shown()
+        yield LiveStep()
         self._bars.update(bar, completed=tally.done, tally=tally.text())
 
     def close(self) -> None:
@@ -135,18 +137,18 @@ class SharedProgress:
         self._members = members
 
     @contextlib.contextmanager
-    def step(self, name: str, total: int, already: Iterable[Commit] = ()) -> Iterator[StepProgress]:
+    def step(self, name: str, total: int, committed: Iterable[Commit] = ()) -> Iterator[StepProgress]:
         """See Progress."""
-        known = list(already)
+        commits = list(committed)
         with contextlib.ExitStack() as stack:
-            steps = [stack.enter_context(member.step(name, total, known)) for member in self._members]
+            steps = [stack.enter_context(member.step(name, total, commits)) for member in self._members]
 
-            class Shown:
+            class SharedStep:
                 def advance(inner, commit: Commit) -> None:
                     for step in steps:
                         step.advance(commit)
 
-            yield Shown()
+            yield SharedStep()
 
 
 @contextlib.contextmanager

@@ -112,8 +112,8 @@ class RayRunner:
                     self._cancel(batch.attempts)
                     losers += [attempt for attempt in batch.attempts.copy() if running.end(attempt)]
                     results, seconds, sound = result
-                    waiting.learn(len(results), seconds)
-                    waiting.give_back(batch.tasks[len(results) :])
+                    waiting.record_pace(len(results), seconds)
+                    waiting.requeue(batch.tasks[len(results) :])
                     yield from results
         except ClusterGoneError:
             raise

@@ -4,8 +4,8 @@ import dataclasses
 
 from pipeline.storage.remote import RemoteSettings
 
-LEAST_MEMORY = 1 << 28
-LEAST_TASK_MEMORY = 1 << 12
+MIN_MEMORY = 1 << 28
+MIN_TASK_MEMORY = 1 << 12
 """Below this a few documents already make more tasks than a day has seconds; who writes 4 means gigabytes."""
 
 
@@ -33,8 +33,8 @@ class RaySettings:
     def __post_init__(self) -> None:
         if self.cpus_per_task <= 0:
             raise ValueError(f"cpus_per_task: must be above 0, got {self.cpus_per_task}")
-        if self.memory_per_task is not None and self.memory_per_task < LEAST_TASK_MEMORY:
-            raise ValueError(f"memory_per_task: must be at least {LEAST_TASK_MEMORY} (bytes), "
+        if self.memory_per_task is not None and self.memory_per_task < MIN_TASK_MEMORY:
+            raise ValueError(f"memory_per_task: must be at least {MIN_TASK_MEMORY} (bytes), "
                              f"got {self.memory_per_task}")  # fmt: skip
         if self.retries < 0:
             raise ValueError(f"retries: must be at least 0, got {self.retries}")
@@ -71,8 +71,8 @@ class PageLimits:
         for name in ("cpu_seconds", "wall_seconds", "read_seconds", "read_wall_seconds", "recycle_growth"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name}: must be above 0, got {getattr(self, name)}")
-        if self.memory < LEAST_MEMORY:
-            raise ValueError(f"memory: must be at least {LEAST_MEMORY} (256 MiB; a body alone may have 64), "
+        if self.memory < MIN_MEMORY:
+            raise ValueError(f"memory: must be at least {MIN_MEMORY} (256 MiB; a body alone may have 64), "
                              f"got {self.memory}")  # fmt: skip
         if self.recycle_pages is not None and self.recycle_pages < 1:
             raise ValueError(f"recycle_pages: must be at least 1, got {self.recycle_pages}")
@@ -116,8 +116,8 @@ class RunSettings:
         if self.max_quarantined is not None and not 0 <= self.max_quarantined <= 1:
             raise ValueError(f"max_quarantined: must be a share of the pages, 0 to 1 (or null), "
                              f"got {self.max_quarantined}")  # fmt: skip
-        if self.memory < LEAST_TASK_MEMORY:
-            raise ValueError(f"memory: must be at least {LEAST_TASK_MEMORY} (bytes; 1 GiB is {1 << 30}), "
+        if self.memory < MIN_TASK_MEMORY:
+            raise ValueError(f"memory: must be at least {MIN_TASK_MEMORY} (bytes; 1 GiB is {1 << 30}), "
                              f"got {self.memory}")  # fmt: skip
 
     @property

@@ -12,7 +12,7 @@ import pyarrow as pa
 from pipeline.contract.errors import UserError
 from pipeline.engine.ledger import Commit, Ledger
 from pipeline.engine.progress import Progress
-from pipeline.engine.repair import UnreadableFile, whole_commits
+from pipeline.engine.repair import UnreadableFile, intact_commits
 from pipeline.engine.runner import Runner
 from pipeline.engine.task_clock import end_task, start_task
 
@@ -54,7 +54,7 @@ def run_tasks(
     for problem in problems:
         _say(f"{problem}; its task is done again")
     before = {key: commit for key, commit in found.items() if key in wanted}
-    done = whole_commits(runner, out, before, _say)
+    done = intact_commits(runner, out, before, _say)
     for key in before.keys() - done.keys():
         ledger.undo(key)
     ledger.announce(len(tasks))
@@ -62,7 +62,7 @@ def run_tasks(
         watch(done.values())
     left = [task for task in tasks if task.key not in done]
     with (
-        progress.step(step, total=len(tasks), already=done.values()) as shown,
+        progress.step(step, total=len(tasks), committed=done.values()) as shown,
         contextlib.closing(runner.map(_timed(function, ledger), left)) as commits,  # tasks under way end with the step
     ):
         for commit in commits:

@@ -15,7 +15,7 @@ from pipeline.explore.queries import SearchResult, search
 from pipeline.explore.request import PageError
 from pipeline.explore.scan import BATCH, Budget, Part
 from pipeline.explore.texts import dropped_text, kept_text
-from pipeline.report.cluster_texts import MOST_CHARACTERS, exact_jaccard
+from pipeline.report.cluster_texts import MAX_CHARACTERS, exact_jaccard
 
 _SECONDS = Budget(rows=5_000_000, seconds=0.8)
 _COPIES = ("dedup", "extract")
@@ -60,7 +60,7 @@ def side_by_side(folder: Folder, kept: tuple[str, int], other: tuple[str, int]) 
         problem = "the text of the dropped document is gone (run.keep_steps and run.dropped_text are off)"
         return SideBySide(left, right, None, None, problem)
     texts = kept_text(folder, kept[0], left), found.text
-    if max(map(len, texts)) > MOST_CHARACTERS:
+    if max(map(len, texts)) > MAX_CHARACTERS:
         return SideBySide(left, right, diff(*texts, most_rows=400), None, "too long for the exact similarity")
     return SideBySide(left, right, diff(*texts, most_rows=400), _jaccard(folder, texts))
 

@@ -13,7 +13,7 @@ from pipeline.contract.tables import readable
 from pipeline.dedup.config import DedupConfig
 from pipeline.dedup.signing import shingled
 
-MOST_CHARACTERS = 1_000_000
+MAX_CHARACTERS = 1_000_000
 """Longer texts are not compared."""
 Where = tuple[str, str, int]
 """id, warc_path, warc_offset."""
@@ -56,7 +56,7 @@ class Texts:
 
     Args:
         survivors: parts of the documents that dedup left.
-        before: parts that hold the texts of the others, where any do.
+        removed_parts: parts that hold the texts of the others, where any do.
         config: says what is compared.
         previous_run: the folder of a previous run by the name that a pair has for it, where it is not gone.
     """
@@ -64,11 +64,16 @@ class Texts:
     def __init__(
         self,
         survivors: Sequence[Path],
-        before: Sequence[Path],
+        removed_parts: Sequence[Path],
         config: DedupConfig,
         previous_run: Callable[[str], Path | None],
     ) -> None:
-        self._survivors, self._before, self._config, self._previous_run = survivors, before, config, previous_run
+        self._survivors, self._removed_parts, self._config, self._previous_run = (
+            survivors,
+            removed_parts,
+            config,
+            previous_run,
+        )
         self._removed: dict[Where, str] = {}
         self._kept: dict[tuple[str | None, str], str] = {}
 
@@ -85,20 +90,20 @@ class Texts:
                     self._kept.setdefault((run, row["id"]), row["text"])
         wanted = {pair.page.where for pair in pairs}
         ids = {name for name, _, _ in wanted}
-        for path in self._before if ids else ():
+        for path in self._removed_parts if ids else ():
             for row in _read_texts(path, ids):
                 where = row["id"], row["warc_path"], row["warc_offset"]
                 if where in wanted:
                     self._removed[where] = row["text"]
 
-    def both(self, pair: Pair) -> tuple[str, str] | None:
+    def pair_texts(self, pair: Pair) -> tuple[str, str] | None:
         """(kept text, the other text) of a pair, or None where one is gone or too long."""
         kept, other = self._kept.get((pair.run, pair.kept)), self._removed.get(pair.page.where)
         return None if kept is None or other is None else (kept, other)
 
     def compared(self, pair: Pair) -> Pair:
         """The pair with its exact Jaccard similarity."""
-        texts = self.both(pair)
+        texts = self.pair_texts(pair)
         return dataclasses.replace(pair, exact=exact_jaccard(*texts, self._config)) if texts else pair
 
 
@@ -118,7 +123,7 @@ def _read_texts(path: Path, ids: set[str]) -> list[dict[str, Any]]:
             if pc.any(pc.is_in(names, wanted)).as_py():
                 table = source.read_row_group(number, columns=["id", "warc_path", "warc_offset", "text"])
                 table = table.filter(pc.is_in(table["id"], wanted))
-                short = pc.less_equal(pc.utf8_length(table["text"]), MOST_CHARACTERS)
+                short = pc.less_equal(pc.utf8_length(table["text"]), MAX_CHARACTERS)
                 rows += table.filter(short).to_pylist()  # null: no text was stored
     return rows
 

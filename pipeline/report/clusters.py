@@ -28,7 +28,7 @@ from pipeline.dedup.diff import Diff, diff
 from pipeline.report.cluster_texts import Page, Pair, Texts, survivors
 
 TOP, MEMBERS, PAIRS = 50, 5, 300
-MOST_HOSTS = 10_000
+MAX_HOSTS = 10_000
 """Different hosts counted of one cluster; pages of any more are counted together."""
 SHOWN_HOSTS = 5
 _HOST = r"^[^:/?#]+://(?:[^/?#@]*@)*(?P<host>\[[^\]/?#]*\]|[^/?#:\[\]]+)"
@@ -128,26 +128,26 @@ def find_clusters(
     if record.state != "done":
         raise InputError(str(out), f"is {record.state}, not done", hint="run the build to its end first")
     config: DedupConfig = build(DedupConfig, record.config.get("dedup") or {}, "dedup")
-    tables = _Tables.of(out, most_parts)
+    tables = _Tables.list_parts(out, most_parts)
     sizes, biggest = _biggest(tables, top)
-    found = _members(tables, [page.id for _, page in biggest], members, pairs, seed)
-    before = tables.before or (*tables.dropped, *tables.survivors)
-    texts = Texts(tables.survivors, before, config, record.previous_run)
-    wanted = [pair for sample in found.samples.values() for pair in sample]
-    texts.load([*(page.where for _, page in biggest)], [*wanted, *found.pairs])
+    removed = _members(tables, [page.id for _, page in biggest], members, pairs, seed)
+    texts_from = tables.dedup_input or (*tables.dropped, *tables.survivors)
+    texts = Texts(tables.survivors, texts_from, config, record.previous_run)
+    wanted = [pair for sample in removed.samples.values() for pair in sample]
+    texts.load([*(page.where for _, page in biggest)], [*wanted, *removed.pairs])
     described = [
-        _describe(page, size, found, [texts.compared(pair) for pair in found.samples[page.id]], texts)
+        _describe(page, size, removed, [texts.compared(pair) for pair in removed.samples[page.id]], texts)
         for size, page in biggest
     ]
     return Clusters(
         clusters=sum(sizes.values()),
-        removed=dict(sorted(found.reasons.items())),
-        earlier=found.earlier,
+        removed=dict(sorted(removed.reasons.items())),
+        earlier=removed.earlier,
         sizes=tuple(sorted(sizes.items())),
         top=tuple(described),
-        precision=_precision(found, [texts.compared(pair) for pair in found.pairs]),
+        precision=_precision(removed, [texts.compared(pair) for pair in removed.pairs]),
         seed=seed,
-        texts="as deduplicated" if tables.before else _WITHOUT_STEPS,
+        texts="as deduplicated" if tables.dedup_input else _WITHOUT_STEPS,
         partial=tables.partial,
     )
 
@@ -159,22 +159,22 @@ class _Tables:
     survivors: tuple[Path, ...]
     """What dedup left: its own parts, or where they are gone, the final documents."""
     dropped: tuple[Path, ...]
-    before: tuple[Path, ...]
+    dedup_input: tuple[Path, ...]
     """What dedup read; none where it is gone."""
     partial: bool
 
     @classmethod
-    def of(cls, out: Path, most: int | None) -> "_Tables":
-        every = survivors(out)
-        step = 1 if most is None else max(1, -(-len(every) // most))
-        chosen = every[::step]
+    def list_parts(cls, out: Path, max_parts: int | None) -> "_Tables":
+        kept_parts = survivors(out)
+        step = 1 if max_parts is None else max(1, -(-len(kept_parts) // max_parts))
+        chosen = kept_parts[::step]
         keys = {_key(path) for path in chosen}
         removed = [path for name in ("dedup", "extract") for path in _parts(out / "dropped", f"part-{name}-")]
-        dropped, before = (
+        dropped, dedup_input = (
             [path for path in paths if step == 1 or _key(path) in keys]
             for paths in (removed, _parts(out / "steps/filter/documents"))
         )
-        return cls(tuple(chosen), tuple(dropped), tuple(before), step > 1)
+        return cls(tuple(chosen), tuple(dropped), tuple(dedup_input), step > 1)
 
 
 def _parts(folder: Path, prefix: str = "part-") -> list[Path]:
@@ -212,7 +212,7 @@ def _biggest(tables: _Tables, top: int) -> tuple[dict[int, int], list[tuple[int,
 
 
 @dataclasses.dataclass(slots=True)
-class _Found:
+class _RemovedSummary:
     """What the pass over the removed documents collects."""
 
     reasons: collections.Counter[str]
@@ -224,26 +224,28 @@ class _Found:
     pairs: list[Pair]
 
 
-def _members(tables: _Tables, kept: Sequence[str], members: int, pairs: int, seed: int) -> _Found:
-    found = _Found(collections.Counter(), 0, 0, {name: collections.Counter() for name in kept}, {}, [])
+def _members(tables: _Tables, kept: Sequence[str], members: int, pairs: int, seed: int) -> _RemovedSummary:
+    removed = _RemovedSummary(collections.Counter(), 0, 0, {name: collections.Counter() for name in kept}, {}, [])
     samples = {name: _Sample(members, seed) for name in kept}
     sample = _Sample(pairs, seed)
     biggest = pa.array(kept, pa.string())
     for table in _removed(tables):
-        found.reasons.update({entry["values"]: entry["counts"] for entry in table["reason"].value_counts().to_pylist()})
+        removed.reasons.update(
+            {entry["values"]: entry["counts"] for entry in table["reason"].value_counts().to_pylist()}
+        )
         near = table.filter(pc.is_in(table["reason"], pa.array(["near_duplicate", ""])))
-        found.near += len(near)
+        removed.near += len(near)
         if "match_run" in table.column_names:
-            found.earlier += len(table) - table["match_run"].null_count
+            removed.earlier += len(table) - table["match_run"].null_count
         sample.offer(near)
         table = table.filter(pc.is_in(table["detail"], biggest))
         for name in pc.unique(table["detail"]).to_pylist():
-            mine = table.filter(pc.equal(table["detail"], name))
-            samples[name].offer(mine)
-            _count(found.hosts[name], hosts(mine["url"]))
-    found.samples = {name: one.pairs() for name, one in samples.items()}
-    found.pairs = sample.pairs()
-    return found
+            cluster_rows = table.filter(pc.equal(table["detail"], name))
+            samples[name].offer(cluster_rows)
+            _count(removed.hosts[name], hosts(cluster_rows["url"]))
+    removed.samples = {name: members.pairs() for name, members in samples.items()}
+    removed.pairs = sample.pairs()
+    return removed
 
 
 def _removed(tables: _Tables) -> Iterator[pa.Table]:
@@ -299,23 +301,23 @@ def _page(row: Mapping[str, Any]) -> Page:
 
 def _count(counts: collections.Counter[str], names: pa.ChunkedArray) -> None:
     for entry in names.value_counts().to_pylist():
-        known = entry["values"] in counts or len(counts) < MOST_HOSTS
+        known = entry["values"] in counts or len(counts) < MAX_HOSTS
         counts[entry["values"] if known else ""] += entry["counts"]
 
 
 def hosts(urls: pa.ChunkedArray) -> pa.ChunkedArray:
     """The host of each URL in lower case, or `(no host)`."""
-    found = pc.struct_field(pc.extract_regex(pc.utf8_lower(urls), _HOST), "host")
-    return pc.if_else(pc.greater(pc.utf8_length(pc.fill_null(found, "")), 0), found, "(no host)")
+    names = pc.struct_field(pc.extract_regex(pc.utf8_lower(urls), _HOST), "host")
+    return pc.if_else(pc.greater(pc.utf8_length(pc.fill_null(names, "")), 0), names, "(no host)")
 
 
-def _describe(page: Page, size: int, found: _Found, members: list[Pair], texts: Texts) -> Cluster:
-    hosts = found.hosts[page.id]
+def _describe(page: Page, size: int, removed: _RemovedSummary, members: list[Pair], texts: Texts) -> Cluster:
+    hosts = removed.hosts[page.id]
     rest = hosts.pop("", 0)
     ranked = sorted(hosts.items(), key=lambda entry: (-entry[1], entry[0]))
-    there = [pair for pair in members if texts.both(pair)]
-    shown = min(there, key=lambda pair: (pair.exact or 0.0, pair.page.where)) if there else None
-    both = texts.both(shown) if shown else None
+    readable = [pair for pair in members if texts.pair_texts(pair)]
+    shown = min(readable, key=lambda pair: (pair.exact or 0.0, pair.page.where)) if readable else None
+    sides = texts.pair_texts(shown) if shown else None
     return Cluster(
         kept=page,
         size=size,
@@ -323,27 +325,27 @@ def _describe(page: Page, size: int, found: _Found, members: list[Pair], texts: 
         other_hosts=max(0, len(ranked) - SHOWN_HOSTS) + (rest > 0),
         members=tuple(sorted(members, key=lambda pair: (pair.exact is None, pair.exact or 0.0, pair.page.where))),
         shown=shown.page.id if shown else None,
-        difference=diff(*both) if both else None,
+        difference=diff(*sides) if sides else None,
     )
 
 
-def _precision(found: _Found, pairs: Sequence[Pair]) -> Precision:
+def _precision(removed: _RemovedSummary, pairs: Sequence[Pair]) -> Precision:
     compared = [(pair.exact, pair.estimate) for pair in pairs if pair.exact is not None]
-    exact = [one for one, _ in compared]
-    both = [(one, other) for one, other in compared if other is not None]
+    exact = [jaccard for jaccard, _ in compared]
+    estimated = [(jaccard, estimate) for jaccard, estimate in compared if estimate is not None]
     worst = sorted((pair for pair in pairs if pair.exact is not None), key=lambda pair: (pair.exact, pair.page.where))
     return Precision(
-        pairs=found.near,
+        pairs=removed.near,
         sampled=len(pairs),
         compared=len(exact),
-        at_least=tuple((level, sum(one >= level for one in exact) / len(exact)) for level in LEVELS if exact),
+        at_least=tuple((level, sum(jaccard >= level for jaccard in exact) / len(exact)) for level in LEVELS if exact),
         histogram=tuple(
-            (f"{low:.1f} to {high:.1f}", sum(low <= one < high or one == high == 1 for one in exact))
+            (f"{low:.1f} to {high:.1f}", sum(low <= jaccard < high or jaccard == high == 1 for jaccard in exact))
             for low, high in itertools.pairwise((0.0, *_EDGES, 1.0))
         ),
         mean=_mean(exact),
-        mean_estimate=_mean([other for _, other in both]),
-        mean_error=_mean([abs(one - other) for one, other in both]),
+        mean_estimate=_mean([estimate for _, estimate in estimated]),
+        mean_error=_mean([abs(jaccard - estimate) for jaccard, estimate in estimated]),
         worst=tuple(worst[:WORST]),
     )
 

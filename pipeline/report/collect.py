@@ -64,7 +64,7 @@ class StageCost:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class TakenOut:
+class RemovedText:
     """What an optional step took out of documents that stayed."""
 
     step: str
@@ -83,7 +83,7 @@ class ReportData:
     record: RunRecord
     out: str
     funnel: Sequence[FunnelStep]
-    taken_out: Sequence[TakenOut]
+    taken_out: Sequence[RemovedText]
     """Empty for a run without such steps."""
     reasons: Sequence[Reason]
     languages: Sequence[tuple[str, int]]
@@ -118,7 +118,7 @@ def collect(out: Path, record: RunRecord) -> ReportData:
         record=record,
         out=out.name,
         funnel=[_funnel_step(step, done) for step, done in commits.items()],
-        taken_out=[_taken_out(step, commits[step.name]) for step in OPTIONAL if step.name in commits],
+        taken_out=[_removed_text(step, commits[step.name]) for step in OPTIONAL if step.name in commits],
         reasons=_reasons(out, record),
         languages=_most_common(row["language"] or "unknown" for row in rows),
         domains=_most_common(hosts(documents["url"]).to_pylist()),
@@ -139,10 +139,10 @@ def collect(out: Path, record: RunRecord) -> ReportData:
     )
 
 
-def _taken_out(step: Step, commits: Mapping[str, Commit]) -> TakenOut:
+def _removed_text(step: Step, commits: Mapping[str, Commit]) -> RemovedText:
     counts = add_counts(commits)
     pieces = {name: counts[f"{name}_removed"] for name in step.signals if name != "characters"}
-    return TakenOut(
+    return RemovedText(
         step.name, counts["read"], counts["changed"], pieces, counts["characters_removed"], counts["characters_read"]
     )
 

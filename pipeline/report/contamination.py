@@ -12,7 +12,7 @@ from pipeline.contract.contamination import ITEMS, MATCHES
 from pipeline.contract.run import RunRecord
 from pipeline.contract.tables import read_table
 
-MOST_ITEMS, MOST_MATCHES, EXAMPLES = 30, 5, 5
+MAX_ITEMS, MAX_MATCHES, EXAMPLES = 30, 5, 5
 STAGE = ".decontaminate.benchmark_overlap"
 
 
@@ -59,8 +59,8 @@ def collect_contamination(out: Path, record: RunRecord) -> ContaminationReport |
     names = dict.fromkeys(row["benchmark"] for row in rows)
     return ContaminationReport(
         benchmarks=[_benchmark(name, [row for row in rows if row["benchmark"] == name]) for name in names],
-        items=_with_matches(out, met[:MOST_ITEMS]),
-        more_items=max(0, len(met) - MOST_ITEMS),
+        items=_with_matches(out, met[:MAX_ITEMS]),
+        more_items=max(0, len(met) - MAX_ITEMS),
         unchecked=len(unchecked),
         unchecked_examples=[f"{row['benchmark']} {row['item']}" for row in unchecked[:EXAMPLES]],
         left_by_stage=sum(number for name, number in record.totals.dropped.items() if name.endswith(STAGE)),
@@ -81,6 +81,6 @@ def _with_matches(out: Path, items: Sequence[dict[str, Any]]) -> list[dict[str, 
         chosen = pc.field("item").isin(sorted({item for _, item in wanted}))
         for row in read_table(out / MATCHES, filters=chosen).to_pylist():
             key = row["benchmark"], row["item"]
-            if key in wanted and len(matches[key]) < MOST_MATCHES:
+            if key in wanted and len(matches[key]) < MAX_MATCHES:
                 matches[key].append(row)
     return [{**row, "matches": matches[row["benchmark"], row["item"]]} for row in items]

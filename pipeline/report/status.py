@@ -91,7 +91,7 @@ def _step(out: Path, name: str, *, running: bool, cleared: bool) -> StepStatus:
     counts = add_counts(commits)
     tasks, begun = ledger.announced()
     done = len(commits)
-    lost = 0 if cleared else sum(not ledger.whole(commit) for commit in commits.values())
+    lost = 0 if cleared else sum(not ledger.is_intact(commit) for commit in commits.values())
     rate = _rate(ledger, begun, running=running) if begun else None
     left = None if tasks is None else max(0, tasks - done)
     return StepStatus(

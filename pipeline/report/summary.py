@@ -8,7 +8,7 @@ from rich.table import Table
 from pipeline.contract.run import RunRecord
 from pipeline.report.status import RunStatus, StepStatus
 
-_MOST_REASONS = 25
+_MAX_REASONS = 25
 
 
 def print_summary(record: RunRecord, out: Path, console: Console) -> None:
@@ -25,10 +25,10 @@ def print_summary(record: RunRecord, out: Path, console: Console) -> None:
     table.add_row("records", f"{totals.records:,}", "")
     line("read (candidates)", totals.read)
     reasons = sorted(totals.dropped.items(), key=lambda item: (-item[1], item[0]))
-    for reason, number in reasons[:_MOST_REASONS]:
+    for reason, number in reasons[:_MAX_REASONS]:
         line(f"  {reason}", number, "dim")
-    if len(reasons) > _MOST_REASONS:
-        rest = reasons[_MOST_REASONS:]
+    if len(reasons) > _MAX_REASONS:
+        rest = reasons[_MAX_REASONS:]
         line(f"  {len(rest)} more reasons", sum(number for _, number in rest), "dim")
     line("dropped", sum(totals.dropped.values()))
     line("quarantined", totals.quarantined, "yellow" if totals.quarantined else "")

@@ -12,8 +12,8 @@ from pipeline.sources.rows import Columns
 from pipeline.storage.files import is_remote, open_read
 from pipeline.storage.remote import DEFAULTS, RemoteSettings
 
-_MOST_ATTEMPTS = 3  # it is a look, not a build that would be lost
-_MOST_SHOWN = 3
+_MAX_ATTEMPTS = 3  # it is a look, not a build that would be lost
+_MAX_SHOWN = 3
 
 
 class UnreachableInput(InputError):
@@ -30,7 +30,7 @@ def place_of(given: InputFile, settings: RemoteSettings = DEFAULTS) -> str:
         UnreachableInput: there is nothing to read.
     """
     place = given.path if is_remote(given.path) else given.absolute or given.path
-    few = dataclasses.replace(settings, attempts=min(settings.attempts, _MOST_ATTEMPTS))
+    few = dataclasses.replace(settings, attempts=min(settings.attempts, _MAX_ATTEMPTS))
     try:
         if not is_remote(place) and not Path(place).exists() and _same_size(given):
             place = given.path
@@ -47,7 +47,7 @@ def _same_size(given: InputFile) -> bool:
     return path.is_file() and path.stat().st_size == given.bytes
 
 
-class InputsAgain:
+class InputReader:
     """Records of a finished run, by their pointers; whether a file can be reached is asked once.
 
     Args:
@@ -84,8 +84,8 @@ class InputsAgain:
         lost = [error for error in self._places.values() if isinstance(error, UnreachableInput)]
         if not lost:
             return ""
-        shown = [f"{error.place} {error.problem.removeprefix('cannot be reached ')}" for error in lost[:_MOST_SHOWN]]
-        more = [f"{len(lost) - _MOST_SHOWN} more"] if len(lost) > _MOST_SHOWN else []
+        shown = [f"{error.place} {error.problem.removeprefix('cannot be reached ')}" for error in lost[:_MAX_SHOWN]]
+        more = [f"{len(lost) - _MAX_SHOWN} more"] if len(lost) > _MAX_SHOWN else []
         return f"; {len(lost)} input{'s' if len(lost) > 1 else ''} cannot be reached: {', '.join([*shown, *more])}"
 
     def _find(self, path: str) -> str | UnreachableInput:

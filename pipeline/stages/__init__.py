@@ -28,9 +28,9 @@ def load(name: str) -> type:
         ConfigError: a stage of the user's own cannot be imported, or is none.
     """
     if "." in name:
-        from pipeline.stages.support.user_stages import load_own
+        from pipeline.stages.support.user_stages import load_user_stage
 
-        return load_own(name)
+        return load_user_stage(name)
     if name not in names():
         raise KeyError(name)
     class_name = "".join(word.capitalize() for word in name.split("_"))

@@ -101,7 +101,7 @@ class GopherQuality:
         """The document with its counts and ratios; ratios of a text without words or lines are 0."""
         text, words = doc.text, doc.features.words(self.word_split)
         lines, ellipses = text.splitlines(), text.count("...") + text.count("…")
-        plain = words.lengths[~words.having(SYMBOL)]
+        plain = words.lengths[~words.with_flag(SYMBOL)]
         values = {
             "words": float(len(plain)),
             "mean_word_length": share(int(plain.sum()), len(plain)),

@@ -89,16 +89,16 @@ class UrlFilter:
 
 @functools.cache
 def _domains(shipped: bool, files: tuple[str, ...]) -> tuple[NameSet, ...]:
-    sets = [name_sets.shipped("domains", str.lower)] if shipped else []
-    own = [split_url(entry.lower())[0] for file in files for entry in name_sets.own(file)]
-    return (*sets, name_sets.name_set(own)) if own else tuple(sets)
+    sets = [name_sets.shipped_list("domains", str.lower)] if shipped else []
+    listed = [split_url(entry.lower())[0] for file in files for entry in name_sets.read_list(file)]
+    return (*sets, name_sets.name_set(listed)) if listed else tuple(sets)
 
 
 @functools.cache
 def _urls(shipped: bool, files: tuple[str, ...]) -> tuple[NameSet, ...]:
-    sets = [name_sets.shipped("urls", _address)] if shipped else []
-    own = [_address(entry) for file in files for entry in name_sets.own(file)]
-    return (*sets, name_sets.name_set(own)) if own else tuple(sets)
+    sets = [name_sets.shipped_list("urls", _address)] if shipped else []
+    listed = [_address(entry) for file in files for entry in name_sets.read_list(file)]
+    return (*sets, name_sets.name_set(listed)) if listed else tuple(sets)
 
 
 def _address(entry: str) -> str:
@@ -108,9 +108,9 @@ def _address(entry: str) -> str:
 
 
 def _in_any(sets: tuple[NameSet, ...], name: str) -> bool:
-    wanted = name_sets.hash_of(name)
+    hashed = name_sets.hash_of(name)
     for names in sets:  # noqa: SIM110 - a generator would cost as much as the look-up
-        if names.has(wanted):
+        if names.has_hash(hashed):
             return True
     return False
 
@@ -119,7 +119,7 @@ def _in_any(sets: tuple[NameSet, ...], name: str) -> bool:
 def _words(name: str, shipped: bool, files: tuple[str, ...]) -> frozenset[str]:
     entries = [
         *(name_sets.shipped_words(name) if shipped else ()),
-        *(e for file in files for e in name_sets.own(file)),
+        *(e for file in files for e in name_sets.read_list(file)),
     ]
     return frozenset(word for word in ("".join(url_words(entry.lower())) for entry in entries) if word)
 

@@ -27,7 +27,7 @@ def commit_file(
 ) -> Commit:
     """Publish the one file of a task and commit; `counts` and `notes` are read after the file is written."""
     entry = publish(out, f"steps/{step}/files/{key}", write)
-    commit = Commit(key=key, files=(entry,), counts=counts, seconds=spent(start), notes=notes or {})
+    commit = Commit(key=key, files=(entry,), counts=counts, seconds=cpu_seconds_since(start), notes=notes or {})
     return Ledger(out, step).commit(commit)
 
 
@@ -41,6 +41,6 @@ def edge_files(out: Path, commits: Commits) -> dict[Path, int]:
     return {out / commit.files[0].path: commit.counts["edges"] for commit in commits.values()}
 
 
-def spent(start: float) -> dict[str, float]:
+def cpu_seconds_since(start: float) -> dict[str, float]:
     """CPU seconds since `start` (of `time.process_time`), as a commit says them."""
     return {"total": round(time.process_time() - start, 6)}

@@ -76,7 +76,7 @@ def _parts(out: Path, commits: Mapping[str, Commits]) -> Iterator[PartMatches]:
 def gather(task: GatherTask) -> Commit:
     """Write both tables and commit."""
     start = time.process_time()
-    tables = (_with_fate(part) for part in task.parts)
+    tables = (_with_later_outcome(part) for part in task.parts)
     return write(task.out, tables, blank_items(task.stages), start)
 
 
@@ -131,18 +131,18 @@ def _counted(tables: Iterable[pa.Table], items: dict[tuple[str, str], ItemRow]) 
         yield table
 
 
-def _with_fate(part: PartMatches) -> pa.Table:
+def _with_later_outcome(part: PartMatches) -> pa.Table:
     """The matches of a part; of pages that a later step dropped, with its reason."""
     table = pq.read_table(part.matches, schema=MATCHES_SCHEMA)
-    fates = {where: fate for path in part.later for where, fate in _fates(path, table["id"])}
-    if not fates:
+    outcomes = {where: outcome for path in part.later for where, outcome in _later_outcomes(path, table["id"])}
+    if not outcomes:
         return table
     rows: list[dict[str, Any]] = table.to_pylist()
-    changed = [{**row, **fates.get(_where(row), {})} if row["outcome"] == "kept" else row for row in rows]
+    changed = [{**row, **outcomes.get(_where(row), {})} if row["outcome"] == "kept" else row for row in rows]
     return pa.Table.from_pylist(changed, MATCHES_SCHEMA)
 
 
-def _fates(path: Path, ids: pa.ChunkedArray) -> Iterator[tuple[tuple[Any, ...], dict[str, str | None]]]:
+def _later_outcomes(path: Path, ids: pa.ChunkedArray) -> Iterator[tuple[tuple[Any, ...], dict[str, str | None]]]:
     """What became of the pages of a file of `dropped` or `quarantine` that are among `ids`."""
     dropped = "reason" in pq.read_schema(path).names
     columns = [*_WHERE, *(("step", "stage", "reason") if dropped else ())]

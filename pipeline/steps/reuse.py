@@ -15,7 +15,7 @@ from pipeline.contract.config import differences
 from pipeline.contract.errors import ConfigError, InputError, IntegrityError
 from pipeline.contract.run import RunRecord
 from pipeline.engine.ledger import Commit, FileEntry, Ledger
-from pipeline.stages.support.user_stages import own_names
+from pipeline.stages.support.user_stages import user_stage_names
 from pipeline.steps.extract import exact_copies
 from pipeline.steps.registry import EXTRACT, FILTER, STEPS, Step
 from pipeline.steps.run_differences import (
@@ -30,7 +30,7 @@ from pipeline.storage.files import link_or_copy
 REUSABLE = STEPS[:-1]
 """The last step is always run."""
 BY_INPUT = tuple(step.name for step in REUSABLE if step.task_per_input)
-_MOST_SHOWN = 12
+_MAX_SHOWN = 12
 _NAMES = {exact_copies.DIGESTS: "page digests"}
 Keys = Mapping[str, str]
 """Key of a task in the new run -> its key in the old one."""
@@ -58,7 +58,7 @@ class Plan:
             for name in steps
             if name not in whole
         ]
-        why = "; ".join(self.stopped_by[:_MOST_SHOWN])
+        why = "; ".join(self.stopped_by[:_MAX_SHOWN])
         return f"taken over from {self.source}: {', '.join(counted + whole)}" + (f" (then {why})" if why else "")
 
 
@@ -150,7 +150,7 @@ def _compares_all_inputs(config: Mapping[str, Any]) -> bool:
 
 
 def _refusal(source: Path, changes: Sequence[str]) -> ConfigError:
-    shown = "\n  ".join(changes[:_MOST_SHOWN])
+    shown = "\n  ".join(changes[:_MAX_SHOWN])
     problem = f"not even its first step can be taken over; what differs:\n  {shown}"
     return ConfigError(f"--reuse {source}", problem, hint="build without --reuse")
 
@@ -168,7 +168,7 @@ def _changes(step: Step, old: RunRecord, new: RunRecord) -> list[str]:
     named |= {name for tree in (before, after) for name in named_previous_runs(tree)}
     old_files, new_files = ({name: sha for name, sha in run.files.items() if name in named} for run in (old, new))
     changes += [f"file {line}" for line in differences(old_files, new_files)]
-    changes += source_changes(old, new, {*own_names(before), *own_names(after)})
+    changes += source_changes(old, new, {*user_stage_names(before), *user_stage_names(after)})
     if step == EXTRACT:
         changes += [f"version of {line}" for line in differences(dict(old.versions), dict(new.versions))]
     old_kept, new_kept = (run.config["run"]["dropped_text"] for run in (old, new))  # the one of `run` that writes bytes

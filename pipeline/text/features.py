@@ -72,7 +72,7 @@ class TextFeatures:
 
     def inherit(self, parent: "TextFeatures", chunks: npt.NDArray[np.bool_]) -> None:
         """Take over the words of a longer text of which only `chunks` (a mask) are left, instead of splitting again."""
-        self._words = {word_split: words.only(chunks) for word_split, words in parent._words.items()}
+        self._words = {word_split: words.in_chunks(chunks) for word_split, words in parent._words.items()}
 
 
 def prepare() -> None:
@@ -117,7 +117,7 @@ def _fast_table(english: bool) -> ChunkTable:
     from pipeline.text.kernels import scan_chunks
 
     rules = ENGLISH if english else SPACED
-    tables = characters.classes(), characters.sign_flags(), hash_set(rules.whole)
+    tables = characters.classes(), characters.sign_flags(), hash_set(rules.exceptions)
     return ChunkTable(rules.split, lambda points: scan_chunks(points, *tables))
 
 

@@ -16,10 +16,10 @@ def absorb_byte(state: np.uint32, byte: int) -> np.uint32:
     return np.uint32((state ^ np.uint32(np.int8(byte))) * _FNV_PRIME)
 
 
-def same_bytes(one: U8, at: int, other: U8, start: int, size: int) -> bool:
+def same_bytes(left: U8, at: int, right: U8, start: int, size: int) -> bool:
     """Whether `size` bytes from `at` in one array are those from `start` in another."""
     for offset in range(size):  # noqa: SIM110 - the compiler knows no generators
-        if one[at + offset] != other[start + offset]:
+        if left[at + offset] != right[start + offset]:
             return False
     return True
 

@@ -52,7 +52,7 @@ def _pattern(expression: str) -> re.Pattern[str]:
 class WordRules:
     """Splits the chunks of one language; the patterns are shared, the words looked up are its own."""
 
-    whole: Mapping[str, tuple[str, ...]]
+    exceptions: Mapping[str, tuple[str, ...]]
     """Chunks that are looked up, not cut: contractions, abbreviations, emoticons."""
     joined: frozenset[str]
     """Those that are one word, and that cutting takes apart when something sticks to them."""
@@ -60,11 +60,11 @@ class WordRules:
     """The first parts of those."""
 
     @classmethod
-    def of(cls, whole: Mapping[str, tuple[str, ...]]) -> "WordRules":
-        """The rules that look up `whole`."""
-        joined = frozenset(chunk for chunk, parts in whole.items() if len(parts) == 1 and not chunk[1:].isalpha())
+    def from_exceptions(cls, exceptions: Mapping[str, tuple[str, ...]]) -> "WordRules":
+        """The rules that look up `exceptions`."""
+        joined = frozenset(chunk for chunk, parts in exceptions.items() if len(parts) == 1 and not chunk[1:].isalpha())
         starts = {chunk[0] for chunk in joined} | {chunk[:-1] for chunk in joined if chunk[-1] == "."}
-        return cls(whole, joined, frozenset(starts))
+        return cls(exceptions, joined, frozenset(starts))
 
     def split(self, chunks: Sequence[str]) -> list[Sequence[str]]:
         """The words of each chunk (a run of characters without white space)."""
@@ -72,13 +72,13 @@ class WordRules:
 
     def _split_plain(self, chunk: str) -> Sequence[str]:
         """The words of `word` and `word,` as the full rules would find them, () for any other chunk: most are these."""
-        whole = self.whole
-        if chunk in whole:
-            return whole[chunk]
+        exceptions = self.exceptions
+        if chunk in exceptions:
+            return exceptions[chunk]
         if chunk.isalpha():
             return (chunk,)
         core, last = chunk[:-1], chunk[-1]
-        if core.isalpha() and core not in whole and (last in ENDS or (last == "." and core[-1].islower())):
+        if core.isalpha() and core not in exceptions and (last in ENDS or (last == "." and core[-1].islower())):
             return (core, last)
         return ()
 
@@ -89,13 +89,13 @@ class WordRules:
         prefixes: list[str] = []
         suffixes: list[str] = []
         core = chunk
-        while core and core not in self.whole:
+        while core and core not in self.exceptions:
             start = _prefix(core)
             rest = core[start:]
-            cut = _suffix(rest) if rest and rest not in self.whole else 0
+            cut = _suffix(rest) if rest and rest not in self.exceptions else 0
             if not (start or cut):
                 break
-            if start and not (cut and core[:-cut] in self.whole):
+            if start and not (cut and core[:-cut] in self.exceptions):
                 prefixes.append(core[:start])
                 core = rest
             if cut:
@@ -107,7 +107,7 @@ class WordRules:
         """What is left between prefixes and suffixes."""
         if not core:
             return ()
-        whole = self.whole.get(core)
+        whole = self.exceptions.get(core)
         if whole is not None:
             return whole
         if core.isalnum() or ("." in core and _pattern(_URL).fullmatch(core)):
@@ -249,6 +249,6 @@ def _english() -> dict[str, tuple[str, ...]]:
 
 _INITIALS = (f"{letter}." for letter in "abcdefghijklmnopqrstuvwxyzäöü")
 _EVERYWHERE = {word: (word,) for word in (*_INITIALS, *_faces(), "C++", "''", "’’")}
-SPACED = WordRules.of(_EVERYWHERE)
+SPACED = WordRules.from_exceptions(_EVERYWHERE)
 """Any language that puts spaces between words."""
-ENGLISH = WordRules.of(_EVERYWHERE | _english())
+ENGLISH = WordRules.from_exceptions(_EVERYWHERE | _english())

@@ -51,12 +51,12 @@ class Words:
     def __len__(self) -> int:
         return len(self.hashes)
 
-    def having(self, flag: int) -> npt.NDArray[np.bool_]:
+    def with_flag(self, flag: int) -> npt.NDArray[np.bool_]:
         """Which words carry `flag`."""
         carried: npt.NDArray[np.bool_] = (self.flags & flag) != 0
         return carried
 
-    def only(self, chunks: npt.NDArray[np.bool_]) -> "Words":
+    def in_chunks(self, chunks: npt.NDArray[np.bool_]) -> "Words":
         """The words of the chunks that a mask of shape (chunks,) keeps."""
         kept = np.repeat(chunks, self.per_chunk)
         return Words(self.hashes[kept], self.lengths[kept], self.flags[kept], self.per_chunk[chunks])

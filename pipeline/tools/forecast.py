@@ -32,7 +32,7 @@ from pipeline.steps.registry import STEPS, owner_of
 from pipeline.steps.run_differences import without_input
 from pipeline.steps.tokenize.shards import SHARDS
 from pipeline.tokens.shuffle import plan_shards
-from pipeline.tools.schedule import schedule, shared_out
+from pipeline.tools.schedule import schedule, split_by_size
 
 WARM_UP = 30
 """Records built first and not counted: models are loaded once a worker, not once a sample."""
@@ -119,7 +119,7 @@ class Forecast:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class _Seen:
+class _StretchCost:
     """What one stretch cost and yielded."""
 
     bytes: float
@@ -151,70 +151,70 @@ def forecast(
     Raises:
         UserError: as `flow.build`; nothing of the sample could be built.
     """
-    given = config.input
-    inputs = expand(given.paths, format=given.format, listing=given.listing, settings=config.run.remote)
+    source = config.input
+    inputs = expand(source.paths, format=source.format, listing=source.listing, settings=config.run.remote)
     with tempfile.TemporaryDirectory(prefix="tokenmill-forecast-") as folder:
-        home = Path(folder)
+        root = Path(folder)
         for name in ("warm-up", "sample"):
-            (home / name).mkdir()
+            (root / name).mkdir()
         first = min(inputs, key=lambda item: item.bytes)
-        warm_up = take_sample([first], WARM_UP, home / "warm-up", seed=seed, settings=config.run.remote)
-        sample = take_sample(inputs, records, home / "sample", seed=seed, settings=config.run.remote)
+        warm_up = take_sample([first], WARM_UP, root / "warm-up", seed=seed, settings=config.run.remote)
+        sample = take_sample(inputs, records, root / "sample", seed=seed, settings=config.run.remote)
         if not sample or not warm_up:
             raise InputError("input", "holds nothing to sample")
-        _build(config, warm_up, home / "warm-up-out", warn=False)
-        record = _build(config, sample, home / "out")
-        return _forecast(config, inputs, sample, record, home / "out", workers, dollars_per_core_hour)
+        _build(config, warm_up, root / "warm-up-out", warn=False)
+        record = _build(config, sample, root / "out")
+        return _forecast(config, inputs, sample, record, root / "out", workers, dollars_per_core_hour)
 
 
 def save(made: Forecast, out: Path) -> None:
     """Keep a forecast in the run folder it is for, where the end of the run finds it."""
     try:
-        _place(out).parent.mkdir(parents=True, exist_ok=True)
-        write_json(_place(out), dataclasses.asdict(made))
+        _forecast_path(out).parent.mkdir(parents=True, exist_ok=True)
+        write_json(_forecast_path(out), dataclasses.asdict(made))
     except OSError as error:
         raise UserError(str(out), f"cannot be written: {error.strerror}", hint="give another --output") from error
 
 
 def saved(out: Path) -> Forecast | None:
     """The forecast kept in a run folder; None if there is none that this version can read."""
-    if not _place(out).is_file():
+    if not _forecast_path(out).is_file():
         return None
     try:
-        return build(Forecast, read_json(_place(out)), str(_place(out)))
+        return build(Forecast, read_json(_forecast_path(out)), str(_forecast_path(out)))
     except ConfigError:
         return None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Compared:
+class ForecastLine:
     """One line of a forecast beside what came."""
 
     name: str
     forecast: Range
-    came: float
+    actual: float
 
     @property
     def within(self) -> bool | None:
         """Whether it lies in the 90 % band; None where there is no band."""
         low, high = self.forecast.low, self.forecast.high
-        return None if low is None or high is None else low <= self.came <= high
+        return None if low is None or high is None else low <= self.actual <= high
 
 
-def compare(out: Path, record: RunRecord) -> list[Compared]:
+def compare(out: Path, record: RunRecord) -> list[ForecastLine]:
     """The forecast kept in a run folder beside the finished run; empty where none was made for this config."""
-    made = saved(out)
-    if made is None or made.config != config_identity(record.config):
+    stored = saved(out)
+    if stored is None or stored.config != config_identity(record.config):
         return []
     totals = record.totals
     commits = [commit for folder in out.glob("steps/*/commits")
                for commit in Ledger(out, folder.parent.name).committed().values()]  # fmt: skip
     core_hours = sum(commit.cpu_seconds for commit in commits) / 3600
     disk = sum(entry.bytes for commit in commits for entry in commit.files if entry.path.split("/")[0] in FINAL)
-    pairs = (("records", made.records, totals.records), ("kept", made.kept, totals.kept),
-             ("tokens", made.tokens, totals.tokens), ("core_hours", made.core_hours, core_hours),
-             ("disk_bytes", made.disk_bytes, disk))  # fmt: skip
-    return [Compared(name=name, forecast=range_, came=came) for name, range_, came in pairs]
+    pairs = (("records", stored.records, totals.records), ("kept", stored.kept, totals.kept),
+             ("tokens", stored.tokens, totals.tokens), ("core_hours", stored.core_hours, core_hours),
+             ("disk_bytes", stored.disk_bytes, disk))  # fmt: skip
+    return [ForecastLine(name=name, forecast=range_, actual=actual) for name, range_, actual in pairs]
 
 
 def config_identity(config: Mapping[str, object]) -> str:
@@ -222,7 +222,7 @@ def config_identity(config: Mapping[str, object]) -> str:
     return fingerprint(without_input({key: value for key, value in config.items() if key != "run"}))
 
 
-def _place(out: Path) -> Path:
+def _forecast_path(out: Path) -> Path:
     return out / "logs" / "forecast.json"
 
 
@@ -246,32 +246,33 @@ def _forecast(
 ) -> Forecast:
     total = sum(item.bytes for item in inputs)
     ledgers = _ledgers(out)
-    seen = _measure(sample, record, ledgers)
-    share = sum(one.bytes for one in seen) / total
+    costs = _measure(sample, record, ledgers)
+    share = sum(cost.bytes for cost in costs) / total
 
-    def whole(value: Callable[[_Seen], float]) -> Range:
-        return ratio_estimate([one.bytes for one in seen], [value(one) for one in seen], total)
+    def total_of(value: Callable[[_StretchCost], float]) -> Range:
+        return ratio_estimate([cost.bytes for cost in costs], [value(cost) for cost in costs], total)
 
-    core_hours = whole(lambda one: one.cpu).scaled(1 / 3600)
+    core_hours = total_of(lambda cost: cost.cpu).scaled(1 / 3600)
     documents = round(
         sum(commit.counts.get("kept", 0) for commit in Ledger(out, "filter").committed().values()) / share
     )
     budget = config.run.ray.memory_per_task or 1 << 30
     planned = plan(documents, config.dedup, budget) if config.dedup else None
-    tokens = whole(lambda one: one.tokens)
+    tokens = total_of(lambda cost: cost.tokens)
     shards = plan_shards(round(tokens.estimate), config.tokenize.tokens_per_shard)
     tasks = _tasks(ledgers, share, [item.bytes for item in inputs], len(shards), planned.partitions if planned else 1)
-    order = schedule(tasks, workers)
-    hours = core_hours.scaled(order.hours / core_hours.estimate if core_hours.estimate else 0)
+    timetable = schedule(tasks, workers)
+    hours = core_hours.scaled(timetable.hours / core_hours.estimate if core_hours.estimate else 0)
     end_idle()
     memory = 1024 * sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return Forecast(
-        inputs=len(inputs), input_bytes=total, sampled_records=record.totals.records, stretches=len(seen),
+        inputs=len(inputs), input_bytes=total, sampled_records=record.totals.records, stretches=len(costs),
         sampled_bytes=share * total,
-        records=whole(lambda one: one.records), kept=whole(lambda one: one.kept), tokens=tokens,
-        core_hours=core_hours, disk_bytes=whole(lambda one: one.disk), steps_bytes=whole(lambda one: one.steps),
-        core_hours_by_step=_by_step(tasks), worker_memory=memory, workers=workers, hours=hours,
-        tasks=order.tasks, longest_task_hours=order.longest_task_hours, dollars_per_core_hour=dollars,
+        records=total_of(lambda cost: cost.records), kept=total_of(lambda cost: cost.kept), tokens=tokens,
+        core_hours=core_hours, disk_bytes=total_of(lambda cost: cost.disk),
+        steps_bytes=total_of(lambda cost: cost.steps), core_hours_by_step=_by_step(tasks),
+        worker_memory=memory, workers=workers, hours=hours,
+        tasks=timetable.tasks, longest_task_hours=timetable.longest_task_hours, dollars_per_core_hour=dollars,
         dollars=core_hours.scaled(dollars), dollars_booked=hours.scaled(workers * dollars),
         components_memory=planned.components_memory if planned else 0,
         config=config_identity(resolved_config(config)),
@@ -296,7 +297,7 @@ def _tasks(
     for name, commits in ledgers.items():
         hours = sum(commit.cpu_seconds for commit in commits.values()) / share / 3600
         number = shards if name == SHARDS else max(len(commits), partitions, 1)
-        tasks[name] = shared_out(hours, sizes if name in BY_INPUT else [1.0] * number)
+        tasks[name] = split_by_size(hours, sizes if name in BY_INPUT else [1.0] * number)
     return tasks
 
 
@@ -304,37 +305,39 @@ def _by_step(tasks: Mapping[str, Sequence[float]]) -> dict[str, float]:
     """Core-hours by the step that a ledger belongs to."""
     by_step: dict[str, float] = {}
     for name, hours in tasks.items():
-        family = owner_of(name).name
-        by_step[family] = by_step.get(family, 0) + sum(hours)
+        step = owner_of(name).name
+        by_step[step] = by_step.get(step, 0) + sum(hours)
     return dict(sorted(by_step.items()))
 
 
-def _measure(sample: Sequence[Stretch], record: RunRecord, steps: Mapping[str, Mapping[str, Commit]]) -> list[_Seen]:
+def _measure(
+    sample: Sequence[Stretch], record: RunRecord, steps: Mapping[str, Mapping[str, Commit]]
+) -> list[_StretchCost]:
     """What each stretch cost; what steps that work on all of them cost is shared out by documents."""
     numbers = {item.path: f"{number:05d}" for number, item in enumerate(record.inputs)}
-    own: list[dict[str, Commit | None]] = [
-        {name: steps[name].get(numbers[str(one.path)]) for name in PER_INPUT if name in steps} for one in sample
+    done_by_stretch: list[dict[str, Commit | None]] = [
+        {name: steps[name].get(numbers[str(stretch.path)]) for name in PER_INPUT if name in steps} for stretch in sample
     ]
-    every = sum(commit.cpu_seconds for commits in steps.values() for commit in commits.values())
-    shared_cpu = every - sum(_cpu(commits) for commits in own)
+    cpu_seconds = sum(commit.cpu_seconds for commits in steps.values() for commit in commits.values())
+    shared_cpu = cpu_seconds - sum(_cpu(commits) for commits in done_by_stretch)
     shared_files = [entry for name, commits in steps.items() if name not in PER_INPUT
                     for commit in commits.values() for entry in commit.files]  # fmt: skip
-    weights = [max(1, _count(commits, "filter", "kept")) for commits in own]
-    seen = []
-    for stretch, done, weight in zip(sample, own, weights, strict=True):
+    weights = [max(1, _count(commits, "filter", "kept")) for commits in done_by_stretch]
+    costs = []
+    for stretch, done, weight in zip(sample, done_by_stretch, weights, strict=True):
         part = weight / sum(weights)
         entries: list[tuple[str, float]] = [
             (entry.path, entry.bytes) for commit in done.values() if commit for entry in commit.files
         ]
         entries += [(entry.path, entry.bytes * part) for entry in shared_files]
         final = sum(size for path, size in entries if path.split("/")[0] in FINAL)
-        seen.append(_Seen(
+        costs.append(_StretchCost(
             bytes=stretch.bytes, records=_count(done, "extract", "records"),
             kept=_count(done, "tokenize", "kept"), tokens=_count(done, "tokenize", "tokens"),
             cpu=_cpu(done) + shared_cpu * part, disk=round(final),
             steps=round(sum(size for _, size in entries) - final),
         ))  # fmt: skip
-    return seen
+    return costs
 
 
 def _cpu(commits: Mapping[str, Commit | None]) -> float:

@@ -41,7 +41,7 @@ from pipeline.storage.files import write_table
 from pipeline.tools.trace import in_domain
 
 STAGE = "takedown"
-_MOST_SHOWN = 20
+_MAX_SHOWN = 20
 _COPIED = ("dropped", "quarantine", "steps")
 
 
@@ -131,8 +131,8 @@ def remove(out: Path, target: Path, takedown: Takedown) -> Removed:
 
 def no_document_of(names: Sequence[str]) -> str:
     """For people: domains and URLs that no document is of."""
-    more = [f"{len(names) - _MOST_SHOWN} more"] if len(names) > _MOST_SHOWN else []
-    return f"no document is of {', '.join([*names[:_MOST_SHOWN], *more])}"
+    more = [f"{len(names) - _MAX_SHOWN} more"] if len(names) > _MAX_SHOWN else []
+    return f"no document is of {', '.join([*names[:_MAX_SHOWN], *more])}"
 
 
 def _unmatched(out: Path, takedown: Takedown) -> tuple[str, ...]:

@@ -40,7 +40,7 @@ def makespan(tasks: Sequence[float], workers: int) -> float:
     return max(free)
 
 
-def shared_out(total: float, sizes: Sequence[float]) -> list[float]:
+def split_by_size(total: float, sizes: Sequence[float]) -> list[float]:
     """`total` by size; equally, where nothing has a size."""
-    whole = sum(sizes)
-    return [total * size / whole if whole else total / len(sizes) for size in sizes]
+    sum_of_sizes = sum(sizes)
+    return [total * size / sum_of_sizes if sum_of_sizes else total / len(sizes) for size in sizes]

@@ -33,7 +33,7 @@ MAX_DOCUMENTS = 500_000
 """Documents looked at; of a larger run, that many in whole parts, evenly spread."""
 EXAMPLES = 3
 EXCERPT = 160
-_MOST_SETTINGS = 100
+_MAX_SETTINGS = 100
 _LANGUAGE, _PREFILTERED = name_of(LanguageId), f"dropped.{name_of(LanguagePrefilter)}."
 
 
@@ -121,19 +121,19 @@ def sweep(out: Path, grid: Sequence[str], *, examples: int = EXAMPLES) -> Sweep:
         raise ConfigError(f"--set {axes[0].key}", "is given twice", hint="give all its values at once")
     points = [dict(zip([axis.key for axis in axes], values, strict=True))
               for values in itertools.product(*(axis.values for axis in axes))]  # fmt: skip
-    if len(points) > _MOST_SETTINGS:
-        raise ConfigError("--set", f"{len(points)} settings are more than {_MOST_SETTINGS}")
+    if len(points) > _MAX_SETTINGS:
+        raise ConfigError("--set", f"{len(points)} settings are more than {_MAX_SETTINGS}")
     job = _Job(out, record, axes, examples)
     parts, share = _parts(out)
     rows, per_word = _rows(job, parts)
-    left, prefiltered = _dropped_by_language(out, parts) if job.by_language else ([], None)
-    settings = [_judge(job, point, rows, left) for point in points]
+    language_drops, prefiltered = _dropped_by_language(out, parts) if job.by_language else ([], None)
+    settings = [_judge(job, point, rows, language_drops) for point in points]
     commits = Ledger(out, FILTER.name).committed()
     return Sweep(
         entered=add_counts({part.key: commits[part.key] for part in parts}).get("read", 0),
         share=share,
         tokens_per_word=per_word,
-        not_rejudged=tuple(name for name, stage in job.now.filter if not isinstance(stage, QualityStage)),
+        not_rejudged=tuple(name for name, stage in job.current_stages.filter if not isinstance(stage, QualityStage)),
         prefiltered=prefiltered,
         settings=tuple(settings),
     )
@@ -147,7 +147,7 @@ class _Job:
         self.by_language = any(isinstance(axis, LanguageAxis) for axis in axes)
         self.names = {axis.stage for axis in axes if isinstance(axis, RuleAxis)}
         """Quality stages whose limits are swept."""
-        self.now = self.stages({}, "run.json")
+        self.current_stages = self.stages({}, "run.json")
         """The run's own stages."""
 
     def stages(self, point: Mapping[str, str], place: str) -> Stages:
@@ -185,7 +185,7 @@ def _part(out: Path, commit: Commit) -> _Part:
 
 def _rows(job: _Job, parts: Sequence[_Part]) -> tuple[list[Row], float | None]:
     """Every document that some limit could keep: dropped ones whose other stages all pass, and all kept ones."""
-    out, names, quality = job.out, job.names, job.now.rules
+    out, names, quality = job.out, job.names, job.current_stages.rules
     others = {name: stage for name, stage in quality.items() if name not in names}
     counted = _token_counts(out, parts)
     per_word, mean = _token_rate(parts, counted, quality)
@@ -291,18 +291,18 @@ def _estimate(signals: Signals, per_word: float | None, mean: float) -> float:
     return mean if per_word is None or words is None else per_word * words
 
 
-def _judge(job: _Job, point: Mapping[str, str], rows: Sequence[Row], left: Sequence[Row]) -> Setting:
+def _judge(job: _Job, point: Mapping[str, str], rows: Sequence[Row], language_drops: Sequence[Row]) -> Setting:
     """One point of the grid."""
     place = "--set " + " ".join(f"{key}={value}" for key, value in point.items())
     stages = job.stages(point, place)
     changed = {name: stages.rules[name] for name in job.names}
-    kept = [_speaks(stages, row) and not _fails(changed, row.signals, row.language) for row in rows]
+    kept = [_passes_language(stages, row) and not _fails(changed, row.signals, row.language) for row in rows]
     gained = [row for row, keep in zip(rows, kept, strict=True) if keep and not row.kept]
     lost = [row for row, keep in zip(rows, kept, strict=True) if row.kept and not keep]
-    unjudged = [row for row in left if _speaks(stages, row)]
+    unjudged = [row for row in language_drops if _passes_language(stages, row)]
     return Setting(
-        limits={axis.key: axis.of(stages) for axis in job.axes},
-        current=all(axis.of(stages) == axis.of(job.now) for axis in job.axes),
+        limits={axis.key: axis.value_in(stages) for axis in job.axes},
+        current=all(axis.value_in(stages) == axis.value_in(job.current_stages) for axis in job.axes),
         documents=sum(kept),
         tokens=round(sum(row.tokens for row, keep in zip(rows, kept, strict=True) if keep)),
         gained=len(gained),
@@ -313,7 +313,7 @@ def _judge(job: _Job, point: Mapping[str, str], rows: Sequence[Row], left: Seque
     )  # fmt: skip
 
 
-def _speaks(stages: Stages, row: Row) -> bool:
+def _passes_language(stages: Stages, row: Row) -> bool:
     """Whether a document is in a language that goes on; all are where no language limit is swept."""
     return stages.language is None or stages.language.verdict(row.language, row.score) is None
 

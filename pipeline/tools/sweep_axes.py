@@ -25,16 +25,16 @@ _EXAMPLE = "example: --set filter.gopher_quality.min_words=30,50,80"
 _LANGUAGE = name_of(LanguageId)
 _LANGUAGE_KEYS = {"min_score": 1, "min_scores": 2, "keep": 1}
 """What can be swept of it, and of how many parts the key is."""
-Named = Sequence[tuple[str, Any]]
+NamedStages = Sequence[tuple[str, Any]]
 Signals = Mapping[str, Mapping[str, float]]
 
 
 class Stages(NamedTuple):
     """The stages of a config that can be judged again, by name."""
 
-    extract: Named
+    extract: NamedStages
     """Empty where no language limit is swept."""
-    filter: Named
+    filter: NamedStages
 
     @property
     def rules(self) -> dict[str, QualityStage]:
@@ -73,7 +73,7 @@ class RuleAxis:
     language: str
     """Whose limit it is; empty: the limit of all languages that have none of their own."""
 
-    def of(self, stages: Stages) -> Any:
+    def value_in(self, stages: Stages) -> Any:
         """Its value in these stages."""
         return limit_of(stages.rules[self.stage], self.limit, self.language)
 
@@ -97,7 +97,7 @@ class LanguageAxis:
     language: str
     """Of a score for one language; else empty."""
 
-    def of(self, stages: Stages) -> Any:
+    def value_in(self, stages: Stages) -> Any:
         """Its value in these stages."""
         stage = stages.language
         assert stage
@@ -156,13 +156,13 @@ def _rule(key: str, parts: Sequence[str], values: tuple[str, ...], stages: Stage
         problem = f"the run has no stage '{name}' that stored raw values"
         raise ConfigError(f"--set {key}", problem, known=sorted(stages.rules), hint=nearest(name, stages.rules))
     rules = {rule.limit: rule.signal for rule in getattr(stages.rules[name], "RULES", ())}
-    own = rest[0] == "languages" and len(rest) == 3
-    limit = rest[-1] if own or len(rest) == 1 else ".".join(rest)
+    for_language = rest[0] == "languages" and len(rest) == 3
+    limit = rest[-1] if for_language or len(rest) == 1 else ".".join(rest)
     if limit not in rules:
         problem = f"'{limit}' is no limit of '{name}' that follows from a stored value"
         raise ConfigError(f"--set {key}", problem, known=sorted(rules), hint=nearest(limit, rules))
     return RuleAxis(
-        key=key, values=values, stage=name, limit=limit, signal=rules[limit], language=rest[1] if own else ""
+        key=key, values=values, stage=name, limit=limit, signal=rules[limit], language=rest[1] if for_language else ""
     )
 
 
@@ -184,7 +184,7 @@ def _language(key: str, parts: Sequence[str], raw: str, stages: Stages) -> Langu
     return LanguageAxis(key=key, values=values, field=field, language=language)
 
 
-def _stage_named(parts: Sequence[str], stages: Named) -> tuple[str, Sequence[str]]:
+def _stage_named(parts: Sequence[str], stages: NamedStages) -> tuple[str, Sequence[str]]:
     """The name of the stage that a key leads to, and the rest of the key; what it has there, if it leads to none."""
     names = [name for name, _ in stages]
     rest: Sequence[str] = ()

@@ -55,15 +55,13 @@ def trace_url(out: Path, url: str) -> list[Trace]:
     Raises:
         InputError: `out` is no run folder.
     """
-    return _traces(out, lambda table: pc.equal(table["url"], url))
+    return _find(out, lambda table: pc.equal(table["url"], url))
 
 
 def trace_domain(out: Path, domain: str) -> list[Trace]:
     """Every candidate of a domain, its subdomains included."""
     wanted = domain.lower().strip(".")
-    return _traces(
-        out, lambda table: pa.array([in_domain(url, wanted) for url in table["url"].to_pylist()], pa.bool_())
-    )
+    return _find(out, lambda table: pa.array([in_domain(url, wanted) for url in table["url"].to_pylist()], pa.bool_()))
 
 
 def trace_position(out: Path, shard: str, position: int) -> Trace:
@@ -101,10 +99,10 @@ def in_domain(url: str, domain: str) -> bool:
     return host == domain or host.endswith("." + domain)
 
 
-def _traces(out: Path, chosen: Callable[[pa.Table], Any]) -> list[Trace]:
+def _find(out: Path, chosen: Callable[[pa.Table], Any]) -> list[Trace]:
     RunRecord.read(out)
     rows = [(outcome, row) for outcome in _FOLDERS for row in _rows(out, outcome, chosen)]
-    fates = _fates(out, [row["detail"] for _, row in rows if row.get("stage") == COPIES])
+    fates = _outcomes_of(out, [row["detail"] for _, row in rows if row.get("stage") == COPIES])
     kept = {row["id"] for outcome, row in rows if outcome == "kept"}
     spans = _spans(out, kept) if kept else {}
     return [
@@ -115,7 +113,7 @@ def _traces(out: Path, chosen: Callable[[pa.Table], Any]) -> list[Trace]:
             row["warc_offset"],
             outcome,
             {name: row[name] for name in _COLUMNS[outcome] if row[name] is not None}
-            | _taken_out(row)
+            | _removed_text(row)
             | fates.get(row.get("detail"), {}),
             tuple(spans.get(row["id"], ())) if outcome == "kept" else (),
         )
@@ -123,18 +121,18 @@ def _traces(out: Path, chosen: Callable[[pa.Table], Any]) -> list[Trace]:
     ]
 
 
-def _fates(out: Path, ids: Sequence[str]) -> dict[str | None, dict[str, Any]]:
+def _outcomes_of(out: Path, ids: Sequence[str]) -> dict[str | None, dict[str, Any]]:
     """What became of the pages that went on instead of their copies, by id: the copies share it."""
     wanted = pa.array(sorted(set(ids)), pa.string())
     return {
-        row["id"]: {"original_url": row["url"], "original_outcome": _fate(outcome, row)}
+        row["id"]: {"original_url": row["url"], "original_outcome": _describe_outcome(outcome, row)}
         for outcome in (_FOLDERS if len(wanted) else ())
         for row in _rows(out, outcome, lambda table: pc.is_in(table["id"], value_set=wanted))
         if row.get("stage") != COPIES
     }
 
 
-def _taken_out(row: dict[str, Any]) -> dict[str, int]:
+def _removed_text(row: dict[str, Any]) -> dict[str, int]:
     """What optional steps took out of a document, where they took anything."""
     measured = (row.get("signals") or {}).items()
     return {
@@ -142,7 +140,7 @@ def _taken_out(row: dict[str, Any]) -> dict[str, int]:
     }
 
 
-def _fate(outcome: Outcome, row: dict[str, Any]) -> str:
+def _describe_outcome(outcome: Outcome, row: dict[str, Any]) -> str:
     if outcome == "kept":
         return "kept"
     return (

@@ -21,7 +21,7 @@ from pipeline.engine.ledger import FileEntry, Ledger, add_counts, committed_file
 from pipeline.flow import add_up, read_commits
 from pipeline.identity import remote_settings
 from pipeline.sources.charset import codec_name
-from pipeline.sources.reopen import InputsAgain, UnreachableInput
+from pipeline.sources.reopen import InputReader, UnreachableInput
 from pipeline.steps.dedup import index as kept_index
 from pipeline.steps.registry import OPTIONAL
 from pipeline.steps.tables import EMPTY_PART
@@ -74,7 +74,7 @@ def verify(out: Path, *, sample: int = SAMPLE) -> Iterator[Check]:
         "pointers lead to their records": _pointers,
         "benchmark items are as the documents say": _contamination,
         "earlier runs have what was dropped for them": _previous_runs,
-        "text taken out is counted": _taken_out,
+        "text taken out is counted": _removed_text,
     }
     for name, promise in promises.items():
         try:
@@ -212,14 +212,14 @@ def _copies(out: Path, record: RunRecord, sample: int) -> tuple[str, list[str]]:
     problems = [f"{row['id']} is called a copy of {row['detail']}, which did not go on"
                 for row in copies if row["detail"] not in originals]  # fmt: skip
     pairs = [(row, originals[row["detail"]]) for row in copies if row["detail"] in originals]
-    inputs, compared = InputsAgain(record, remote_settings(record)), 0
+    inputs, compared = InputReader(record, remote_settings(record)), 0
     for copy, original in random.Random(record.fingerprint).sample(pairs, min(sample, len(pairs))):
         try:
-            one, other = (inputs.at(row["warc_path"], row["warc_offset"], row["id"]) for row in (copy, original))
+            copied, kept = (inputs.at(row["warc_path"], row["warc_offset"], row["id"]) for row in (copy, original))
         except UnreachableInput:
             continue
         compared += 1
-        if (one.body, codec_name(one.charset)) != (other.body, codec_name(other.charset)):
+        if (copied.body, codec_name(copied.charset)) != (kept.body, codec_name(kept.charset)):
             problems.append(f"{copy['warc_path']} at {copy['warc_offset']}: not the bytes of {original['id']}")
     lost = {row["id"] for row in found[2]}
     of_lost = sum(row["detail"] in lost for row in copies)
@@ -278,7 +278,7 @@ def _shard_documents(out: Path, _: RunRecord, __: int) -> tuple[str, list[str]]:
 def _pointers(out: Path, record: RunRecord, sample: int) -> tuple[str, list[str]]:
     table = _read(out / "documents", ["id", "url", "warc_path", "warc_offset"])
     chosen = sorted(random.Random(record.fingerprint).sample(range(len(table)), min(sample, len(table))))
-    inputs, problems, read = InputsAgain(record, remote_settings(record)), [], 0
+    inputs, problems, read = InputReader(record, remote_settings(record)), [], 0
     for row in table.take(pa.array(chosen, pa.int64())).to_pylist():
         try:
             found = inputs.at(row["warc_path"], row["warc_offset"], row["id"])
@@ -318,7 +318,7 @@ def _contamination(out: Path, _: RunRecord, __: int) -> tuple[str, list[str]]:
     return f"{len(rows)} matches of {len(items)} items", problems
 
 
-def _taken_out(out: Path, record: RunRecord, _: int) -> tuple[str, list[str]]:
+def _removed_text(out: Path, record: RunRecord, _: int) -> tuple[str, list[str]]:
     """The characters that went into the optional steps, and the signals of the documents against the counts."""
     looked_at, problems = [], []
     for step in OPTIONAL:

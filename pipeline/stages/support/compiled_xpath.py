@@ -64,7 +64,7 @@ def compile_path(path: str) -> Find:
     Raises:
         UnsupportedPathError: `path` is outside the grammar, or lacks the tags or attributes to search by.
     """
-    return _Parser(path).whole()
+    return _Parser(path).parse()
 
 
 class _Parser:
@@ -73,7 +73,7 @@ class _Parser:
     def __init__(self, path: str) -> None:
         self.path, self.tokens, self.at = path, list(_tokens(path)), 0
 
-    def whole(self) -> Find:
+    def parse(self) -> Find:
         alternatives = [self.alternative()]
         while self.take("|"):
             alternatives.append(self.alternative())

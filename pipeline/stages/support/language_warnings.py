@@ -12,7 +12,7 @@ from pipeline.stages.language_id import LanguageId
 from pipeline.stages.language_prefilter import LanguagePrefilter
 
 MULTILINGUAL = "configs/pipeline/fineweb2-multilingual.yaml"
-_MOST_SHOWN = 12
+_MAX_SHOWN = 12
 
 
 def language_warnings(extract: Sequence[Stage], filter: Sequence[Stage]) -> list[str]:
@@ -67,6 +67,6 @@ def _homes(stage: MadeForLanguages, names: Sequence[str]) -> str:
     return " and ".join(f"`{name}`" for name in (["languages"] if len(own) < len(names) else []) + own)
 
 
-def _listed(names: Sequence[str], most: int = _MOST_SHOWN) -> str:
+def _listed(names: Sequence[str], most: int = _MAX_SHOWN) -> str:
     more = len(names) - most
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")

@@ -45,13 +45,13 @@ class NameSet:
         return self._length
 
     def __contains__(self, name: str) -> bool:
-        return self.has(hash_of(name))
+        return self.has_hash(hash_of(name))
 
-    def has(self, wanted: int) -> bool:
-        """Whether a name with the hash `wanted` is in the set."""
-        bucket = wanted >> self._shift
+    def has_hash(self, hashed: int) -> bool:
+        """Whether a name with the hash `hashed` is in the set."""
+        bucket = hashed >> self._shift
         at, end = self._bounds[bucket], self._bounds[bucket + 1]
-        pattern = wanted.to_bytes(8, "little")
+        pattern = hashed.to_bytes(8, "little")
         start = at
         while (at := self._data.find(pattern, at, end)) >= 0:
             if not (at - start) % 8:
@@ -71,7 +71,7 @@ def name_set(names: Iterable[str]) -> NameSet:
 
 
 @functools.cache
-def shipped(member: str, form: Callable[[str], str]) -> NameSet:
+def shipped_list(member: str, form: Callable[[str], str]) -> NameSet:
     """A list of the archive that the installed datatrove carries: `domains` (4.6 million) or `urls` (20,000).
 
     Args:
@@ -101,16 +101,16 @@ def shipped(member: str, form: Callable[[str], str]) -> NameSet:
 def _digest(archive: Path) -> str:
     """The SHA-256 of the archive; noted beside the lists, since reading its 18 MB costs each process 20 ms."""
     status = archive.stat()
-    known = f"{archive.absolute()} {status.st_size} {status.st_mtime_ns}"
-    note = assets.folder() / f"url-archive-{hash_of(known):016x}.sha256"
+    identity = f"{archive.absolute()} {status.st_size} {status.st_mtime_ns}"
+    note = assets.folder() / f"url-archive-{hash_of(identity):016x}.sha256"
     with contextlib.suppress(OSError, ValueError):
-        digest, _, of = note.read_text("utf-8").partition(" ")
-        if of == known and len(digest) == 64:
+        digest, _, noted = note.read_text("utf-8").partition(" ")
+        if noted == identity and len(digest) == 64:
             return digest
     with archive.open("rb") as handle:
         digest = hashlib.file_digest(handle, "sha256").hexdigest()
     with contextlib.suppress(OSError), assets.publishing(note) as out:
-        out.write(f"{digest} {known}".encode("utf-8", "surrogateescape"))
+        out.write(f"{digest} {identity}".encode("utf-8", "surrogateescape"))
     return digest
 
 
@@ -121,7 +121,7 @@ def shipped_words(name: str) -> tuple[str, ...]:
 
 
 @functools.cache
-def own(path: str) -> tuple[str, ...]:
+def read_list(path: str) -> tuple[str, ...]:
     """The entries of a user's list: one a line, `#` starts a comment line; `0.0.0.0 name` of hosts files is understood.
 
     Raises:
@@ -152,8 +152,8 @@ def datatrove_file(name: str) -> Path:
 
 
 def _hashes(names: Iterable[str]) -> bytes:
-    found = np.fromiter(map(hash_of, names), dtype="<u8")
-    return np.unique(found).tobytes()
+    hashes = np.fromiter(map(hash_of, names), dtype="<u8")
+    return np.unique(hashes).tobytes()
 
 
 def _mapped(path: Path) -> NameSet | None:
@@ -166,8 +166,8 @@ def _mapped(path: Path) -> NameSet | None:
     if len(data) < _HEADER.size:
         return None
     magic, count = _HEADER.unpack_from(data)
-    whole = magic == _MAGIC and len(data) == _HEADER.size + 8 * count
-    return NameSet(data, _HEADER.size) if whole else None
+    complete = magic == _MAGIC and len(data) == _HEADER.size + 8 * count
+    return NameSet(data, _HEADER.size) if complete else None
 
 
 def _archived(archive: Path, member: str) -> Iterator[str]:

@@ -52,7 +52,7 @@ def add_stages_path(folder: str | None, place: str = "run.stages_path") -> None:
         importlib.invalidate_caches()
 
 
-def load_own(name: str) -> type:
+def load_user_stage(name: str) -> type:
     """The dataclass with the dotted name `name`.
 
     Raises:
@@ -123,11 +123,11 @@ def _place_of(error: BaseException, name: str) -> str:
     return f"{last.filename}:{last.lineno}" if last else name
 
 
-def own_names(tree: Any) -> Iterator[str]:
+def user_stage_names(tree: Any) -> Iterator[str]:
     """The dotted names in the lists of stages of a resolved config: stages, and what `datatrove` items wrap."""
     if isinstance(tree, Mapping):
         for value in tree.values():
-            yield from own_names(value)
+            yield from user_stage_names(value)
     for item in tree if isinstance(tree, list) else ():
         for name, fields in item.items() if isinstance(item, Mapping) and len(item) == 1 else ():
             wrapped = fields.get("class") if name == "datatrove" and isinstance(fields, Mapping) else None

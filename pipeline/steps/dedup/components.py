@@ -28,7 +28,7 @@ from pipeline.dedup.sorted_runs import ROW_BYTES
 from pipeline.dedup.star_passes import BLOCK_SHARE, Sink, contract_edges, large_star, small_star, star_members
 from pipeline.dedup.union_find import CONTRACT_BYTES
 from pipeline.engine.ledger import Commit, FileEntry, Ledger, add_counts
-from pipeline.steps.committing import publish, spent
+from pipeline.steps.committing import cpu_seconds_since, publish
 from pipeline.steps.context import Commits, Context
 from pipeline.steps.registry import DEDUP
 
@@ -252,7 +252,7 @@ def _commit(
     out: Path, step: str, key: str, files: Sequence[FileEntry], counts: Mapping[str, int], start: float,
     notes: Mapping[str, Any] | None = None,
 ) -> Commit:  # fmt: skip
-    commit = Commit(key=key, files=tuple(files), counts=counts, seconds=spent(start), notes=notes or {})
+    commit = Commit(key=key, files=tuple(files), counts=counts, seconds=cpu_seconds_since(start), notes=notes or {})
     return Ledger(out, step).commit(commit)
 
 
@@ -264,7 +264,7 @@ def _complete(out: Path, step: str, tasks: Sequence[ClusterTask] | Sequence[Star
     found = {
         key: commit
         for key, commit in wanted.items()
-        if commit and not commit.notes.get(USED_UP) and ledger.whole(commit)
+        if commit and not commit.notes.get(USED_UP) and ledger.is_intact(commit)
     }
     return found if len(found) == len(tasks) else None
 

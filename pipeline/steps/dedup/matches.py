@@ -26,7 +26,7 @@ from pipeline.dedup.shingles import U64, Shingled
 from pipeline.dedup.signing import shingled
 from pipeline.dedup.sorted_runs import StoredRun, grouped, run_arrays
 from pipeline.engine.ledger import Commit, FileEntry, Ledger
-from pipeline.steps.committing import commit_file, publish, spent
+from pipeline.steps.committing import commit_file, cpu_seconds_since, publish
 from pipeline.steps.context import Commits, Context, Part
 from pipeline.steps.registry import DEDUP
 
@@ -254,5 +254,5 @@ def _files(out: Path, commits: Commits, number: int) -> tuple[Path, ...]:
 
 
 def _commit(out: Path, step: str, key: str, entries: list[FileEntry], start: float, documents: int) -> Commit:
-    commit = Commit(key=key, files=tuple(entries), counts={"documents": documents}, seconds=spent(start))
+    commit = Commit(key=key, files=tuple(entries), counts={"documents": documents}, seconds=cpu_seconds_since(start))
     return Ledger(out, step).commit(commit)

@@ -38,7 +38,7 @@ from pipeline.steps.registry import DEDUP
 MEMBERS, VERDICTS = f"{DEDUP.name}-members", f"{DEDUP.name}-verdicts"
 GROUPS = 1024
 """Signature files to aim at: every range of hashes is read from every one of them."""
-LEAST_GROUP, LARGEST_GROUP = 1 << 14, 1 << 18
+MIN_GROUP, MAX_GROUP = 1 << 14, 1 << 18
 """Documents in a group of parts; a part is never split."""
 
 
@@ -119,7 +119,7 @@ def _keep_all(context: Context, parts: Sequence[Part]) -> Commits:
 
 def group_parts(parts: Sequence[Part]) -> list[tuple[Part, ...]]:
     """Parts in groups of consecutive ones, of about equal numbers of documents."""
-    size = min(LARGEST_GROUP, max(LEAST_GROUP, sum(part.rows for part in parts) // GROUPS))
+    size = min(MAX_GROUP, max(MIN_GROUP, sum(part.rows for part in parts) // GROUPS))
     groups: list[list[Part]] = []
     room = 0
     for part in parts:

@@ -27,7 +27,7 @@ from pipeline.dedup.shingles import Shingled
 from pipeline.dedup.signing import shingled
 from pipeline.dedup.sorted_runs import StoredRun, grouped
 from pipeline.engine.ledger import Commit, Ledger
-from pipeline.steps.committing import commit_file, edge_files, publish, spent
+from pipeline.steps.committing import commit_file, cpu_seconds_since, edge_files, publish
 from pipeline.steps.context import Context, Part
 from pipeline.steps.registry import DEDUP
 
@@ -136,7 +136,7 @@ def find_candidates(task: CandidateTask) -> Commit:
         name = f"steps/{CANDIDATES}/files/{task.key}.{number:04d}"
         entries.append(publish(task.out, name, functools.partial(write_arrays, arrays=arrays)))
         pairs += int((arrays[f"{NAME}.key"] != arrays[f"{NAME}.row"]).sum())
-    commit = Commit(key=task.key, files=tuple(entries), counts={"candidates": pairs}, seconds=spent(start))
+    commit = Commit(key=task.key, files=tuple(entries), counts={"candidates": pairs}, seconds=cpu_seconds_since(start))
     return Ledger(task.out, CANDIDATES).commit(commit)
 
 
@@ -163,7 +163,7 @@ def store_sets(task: SetsTask) -> Commit:
     shingles = publish(task.out, f"{name}.shingles", write)
     index = publish(task.out, f"{name}.index", write_index)
     counts = {"compared": len(rows), "sets": len(first), "shingles": int(offsets[-1])}
-    commit = Commit(key=task.key, files=(index, shingles), counts=counts, seconds=spent(start))
+    commit = Commit(key=task.key, files=(index, shingles), counts=counts, seconds=cpu_seconds_since(start))
     return Ledger(task.out, SETS).commit(commit)
 
 

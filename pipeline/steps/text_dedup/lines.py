@@ -86,7 +86,7 @@ def take_out_lines(task: WithoutLinesTask) -> Commit:
     start = time.process_time()
     text, config = task.text, task.config
     items = _lines(text.part, text.group << 32 | text.first_row, config)
-    marked = phases.repeated_ones(items, task.repeats, text, keep_first=config.keep == "first")
+    marked = phases.mark_repeats(items, task.repeats, text, keep_first=config.keep == "first")
     gone = np.concatenate([mask for _, mask in marked])
     return phases.write_part(text, dict(_edits(text.part, gone, config)), start)
 

@@ -163,7 +163,7 @@ def items_of(
     return Items(both[:, 0].copy(), both[:, 1].copy(), order, tie, places, within.astype(np.uint32), ones)
 
 
-def repeated_ones(
+def mark_repeats(
     items: Iterable[Items], files: Sequence[Path], task: "TextTask", *, keep_first: bool, apart: int | None = None
 ) -> Iterator[tuple[Items, Mask]]:
     """The items of a part in blocks that the memory of the task can hold, and which of them are repeated elsewhere.

@@ -167,7 +167,7 @@ def cut_out_spans(task: WithoutSpansTask) -> Commit:
     place = text.group << 32 | text.first_row
     shared = anchors.read_shared(task.shared, text.group)
     items = _windows(text.part, place, config, shared)
-    marked = phases.repeated_ones(
+    marked = phases.mark_repeats(
         items, task.repeats, text, keep_first=config.keep == "first", apart=config.min_words
     )  # fmt: skip
     gone = [((block.place[mask] - np.uint64(place)).astype(np.int64), block.at[mask]) for block, mask in marked]

@@ -1,6 +1,6 @@
 """Texts side by side: what is marked, what is left out, and that no text takes long."""
 
-from pipeline.dedup.diff import MOST_CHARACTERS, MOST_LINES, MOST_WORDS, DiffRow, diff
+from pipeline.dedup.diff import MAX_CHARACTERS, MAX_LINES, MAX_WORDS, DiffRow, diff
 
 
 def test_words_that_differ_are_marked():
@@ -45,16 +45,16 @@ def test_the_same_text_twice_is_one_row():
 
 
 def test_what_is_too_much_is_cut_and_said():
-    lines = [f"line {number}" for number in range(MOST_LINES + 1)]
+    lines = [f"line {number}" for number in range(MAX_LINES + 1)]
     assert diff("\n".join(lines), "\n".join(lines)).cut
     assert not diff("\n".join(lines[1:]), "\n".join(lines[1:])).cut
-    assert diff("a" * (MOST_CHARACTERS + 1), "b").cut
-    assert not diff("a" * MOST_CHARACTERS, "b").cut
+    assert diff("a" * (MAX_CHARACTERS + 1), "b").cut
+    assert not diff("a" * MAX_CHARACTERS, "b").cut
     assert len(diff("\n".join("abc"), "\n".join("xyz"), most_rows=2).rows) == 2
 
 
 def test_lines_of_very_many_words_are_marked_whole():
-    many = " ".join(["a"] * (MOST_WORDS + 1))
+    many = " ".join(["a"] * (MAX_WORDS + 1))
     assert diff(many, "a b").rows == (DiffRow("changed", ((many, True),), (("a b", True),)),)
-    few = " ".join(["a"] * MOST_WORDS)
+    few = " ".join(["a"] * MAX_WORDS)
     assert diff(few, "a b").rows[0].right == (("a", False), ("b", True))

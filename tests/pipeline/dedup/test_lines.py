@@ -145,7 +145,7 @@ def test_neither_parts_nor_memory_change_what_brute_force_finds(tmp_path, monkey
     rows = crawl(1)
     config = LineDedup(min_documents=4, min_document_words=None)
     wanted = brute_force(rows, config)
-    monkeypatch.setattr(dedup_step, "LEAST_GROUP", 12)
+    monkeypatch.setattr(dedup_step, "MIN_GROUP", 12)
     monkeypatch.setattr(phases, "LEAST_RUN", 16)
     monkeypatch.setattr(phases, "READ_ROWS", 4)
     assert sum(wanted[row["id"]] != row["text"] for row in rows) / len(rows) > 0.2
@@ -157,7 +157,7 @@ def test_neither_parts_nor_memory_change_what_brute_force_finds(tmp_path, monkey
 
 
 def test_killed_anywhere_and_run_again_gives_the_same_bytes(tmp_path, monkeypatch):
-    monkeypatch.setattr(dedup_step, "LEAST_GROUP", 12)
+    monkeypatch.setattr(dedup_step, "MIN_GROUP", 12)
     rows = crawl(2)
     parts = [rows[n::3] for n in range(3)]
     wanted = Run(tmp_path / "undisturbed", THREE, parts).bytes

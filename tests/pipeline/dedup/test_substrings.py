@@ -184,7 +184,7 @@ def test_words_of_scripts_with_and_without_spaces(monkeypatch):
 def test_neither_parts_nor_memory_change_what_is_cut(tmp_path, monkeypatch):
     rows = corpus(3, documents=60)
     wanted = Run(tmp_path / "whole", SMALL, [rows])
-    monkeypatch.setattr(dedup_step, "LEAST_GROUP", 10)
+    monkeypatch.setattr(dedup_step, "MIN_GROUP", 10)
     monkeypatch.setattr(phases, "LEAST_RUN", 16)
     monkeypatch.setattr(phases, "READ_ROWS", 4)
     monkeypatch.setattr(substrings, "BLOCK", 5)
@@ -199,7 +199,7 @@ def test_neither_parts_nor_memory_change_what_is_cut(tmp_path, monkeypatch):
 
 
 def test_killed_anywhere_and_run_again_gives_the_same_bytes(tmp_path, monkeypatch):
-    monkeypatch.setattr(dedup_step, "LEAST_GROUP", 10)
+    monkeypatch.setattr(dedup_step, "MIN_GROUP", 10)
     rows = corpus(4)
     parts = [rows[n::3] for n in range(3)]
     wanted = Run(tmp_path / "undisturbed", SMALL, parts).bytes
@@ -214,7 +214,7 @@ def test_killed_anywhere_and_run_again_gives_the_same_bytes(tmp_path, monkeypatc
 
 
 def test_a_run_in_very_many_documents_costs_a_row_for_each_group(tmp_path, monkeypatch):
-    monkeypatch.setattr(dedup_step, "LEAST_GROUP", 1000)
+    monkeypatch.setattr(dedup_step, "MIN_GROUP", 1000)
     notice = " ".join(f"w{n}" for n in range(8))  # 3 windows of 6 words
     rows = [document(f"{n:05d}", notice, n) for n in range(4000)]
     run = Run(tmp_path, SMALL, [rows[:1000], rows[1000:2000], rows[2000:3000], rows[3000:]])

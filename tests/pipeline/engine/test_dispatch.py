@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.engine.dispatch import LEAST_KNOWN, MOST_IN_BATCH, Batch, Running, Waiting
+from pipeline.engine.dispatch import MAX_BATCH_TASKS, MIN_FINISHED_BATCHES, Batch, Running, Waiting
 
 
 def sizes(waiting, workers):
@@ -15,7 +15,7 @@ def test_nothing_is_known_at_first_so_tasks_go_alone():
 
 def test_every_task_is_taken_once_in_order():
     waiting = Waiting(range(1000))
-    waiting.learn(1, 0.001)
+    waiting.record_pace(1, 0.001)
     taken = [task for batch in iter(lambda: waiting.take(2), ()) for task in batch]
     assert taken == list(range(1000))
 
@@ -23,41 +23,41 @@ def test_every_task_is_taken_once_in_order():
 @pytest.mark.parametrize(
     ("seconds", "tasks", "workers", "size"),
     [
-        (0.001, 100_000, 2, MOST_IN_BATCH),
+        (0.001, 100_000, 2, MAX_BATCH_TASKS),
         (0.5, 100_000, 2, 10),  # five seconds
         (4.0, 100_000, 2, 1),
         (600.0, 100_000, 2, 1),
         (0.001, 80, 2, 10),  # a share of what is left
         (0.001, 7, 2, 1),
-        (0.0, 10_000, 1, MOST_IN_BATCH),
+        (0.0, 10_000, 1, MAX_BATCH_TASKS),
     ],
 )
 def test_batches_last_seconds_and_leave_something_for_others(seconds, tasks, workers, size):
     waiting = Waiting(range(tasks))
-    waiting.learn(2, 2 * seconds)
+    waiting.record_pace(2, 2 * seconds)
     assert len(waiting.take(workers)) == size
 
 
 def test_slow_first_tasks_of_workers_are_no_measure():
     waiting = Waiting(range(100_000))
     for seconds in (4.0, 4.0, 0.01, 0.01, 0.01):
-        waiting.learn(1, seconds)
+        waiting.record_pace(1, seconds)
     assert len(waiting.take(2)) == 500
 
 
 def test_what_a_batch_did_not_begin_comes_next():
     waiting = Waiting("abcd")
     assert waiting.take(1) + waiting.take(1) == ("a", "b")
-    waiting.give_back("b")
+    waiting.requeue("b")
     assert [*waiting.take(1), *waiting.take(1)] == ["b", "c"]
 
 
 def test_slow_is_said_by_the_median_once_enough_is_known():
     waiting = Waiting([])
-    for _ in range(LEAST_KNOWN - 1):
-        waiting.learn(1, 30.0)
+    for _ in range(MIN_FINISHED_BATCHES - 1):
+        waiting.record_pace(1, 30.0)
     assert waiting.slow_after(3.0, 60.0) is None
-    waiting.learn(1, 5000.0)
+    waiting.record_pace(1, 5000.0)
     assert waiting.slow_after(3.0, 60.0) == 90.0
     assert waiting.slow_after(3.0, 100.0) == 100.0
     assert waiting.slow_after(None, 0.0) is None
@@ -65,8 +65,8 @@ def test_slow_is_said_by_the_median_once_enough_is_known():
 
 def test_nothing_is_slow_while_tasks_wait():
     waiting = Waiting([1])
-    for _ in range(LEAST_KNOWN):
-        waiting.learn(1, 1.0)
+    for _ in range(MIN_FINISHED_BATCHES):
+        waiting.record_pace(1, 1.0)
     assert waiting.slow_after(3.0, 0.0) is None
 
 

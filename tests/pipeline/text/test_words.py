@@ -78,7 +78,7 @@ def test_no_chunks_have_no_words() -> None:
 
 def test_words_of_some_chunks_only() -> None:
     found = ChunkTable(by_letter).look_up("ab - c de")
-    kept = found.only(np.array([False, True, True, True]))
+    kept = found.in_chunks(np.array([False, True, True, True]))
     assert kept.hashes.tolist() == hashes(*"cde")
     assert kept.per_chunk.tolist() == [0, 1, 2]
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline.contract.errors import InputError, MissingAssetError
 from pipeline.stages.support import name_sets
-from pipeline.stages.support.name_sets import NameSet, name_set, own
+from pipeline.stages.support.name_sets import NameSet, name_set, read_list
 
 
 @settings(max_examples=30, deadline=None)
@@ -27,14 +27,20 @@ def test_a_hash_that_lies_across_two_others_is_not_found() -> None:
     first, second = bytes([0, 0, 0, 0, 9, 9, 9, 1]), bytes([9, 9, 9, 1, 0, 0, 0, 2])
     across = first[4:] + second[:4]
     names = NameSet(first + second)
-    assert names.has(int.from_bytes(first, "little"))
-    assert names.has(int.from_bytes(second, "little"))
-    assert not names.has(int.from_bytes(across, "little"))
+    assert names.has_hash(int.from_bytes(first, "little"))
+    assert names.has_hash(int.from_bytes(second, "little"))
+    assert not names.has_hash(int.from_bytes(across, "little"))
 
 
 def test_hashes_at_the_ends_of_the_range_are_found() -> None:
     names = NameSet(struct.pack("<3Q", 0, 2**63, 2**64 - 1))
-    assert [names.has(wanted) for wanted in (0, 1, 2**63, 2**64 - 2, 2**64 - 1)] == [True, False, True, False, True]
+    assert [names.has_hash(wanted) for wanted in (0, 1, 2**63, 2**64 - 2, 2**64 - 1)] == [
+        True,
+        False,
+        True,
+        False,
+        True,
+    ]
 
 
 def test_the_empty_set() -> None:
@@ -47,25 +53,25 @@ def test_lists_are_read_line_by_line(tmp_path: Path) -> None:
     path.write_text(
         "\ufeff# comment\n\nads.example \n0.0.0.0 track.example # why\n127.0.0.1 local.example\na b\n", "utf-8"
     )
-    assert own(str(path)) == ("ads.example", "track.example", "local.example", "a b")
+    assert read_list(str(path)) == ("ads.example", "track.example", "local.example", "a b")
 
 
 def test_a_list_that_cannot_be_used_is_an_input_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="No such file"):
-        own(str(tmp_path / "absent.txt"))
+        read_list(str(tmp_path / "absent.txt"))
     (tmp_path / "empty.txt").write_text("# nothing\n\n")
     with pytest.raises(InputError, match="holds no entry"):
-        own(str(tmp_path / "empty.txt"))
+        read_list(str(tmp_path / "empty.txt"))
     (tmp_path / "binary.txt").write_bytes(b"\xff\xfe\x00a")
     with pytest.raises(InputError, match="cannot read the list"):
-        own(str(tmp_path / "binary.txt"))
+        read_list(str(tmp_path / "binary.txt"))
 
 
 def test_the_shipped_list_is_kept_as_a_file_and_a_damaged_one_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TOKENMILL_ASSETS", str(tmp_path))
-    load = name_sets.shipped.__wrapped__
+    load = name_sets.shipped_list.__wrapped__
     first = load("urls", str)
     assert len(first) == 19_587
     assert "quora.com/Does-regular-masturbation-decrease-the-chance-of-getting-a-woman-pregnant" in first
@@ -80,7 +86,7 @@ def test_the_shipped_list_is_kept_as_a_file_and_a_damaged_one_is_made_again(
 def test_without_a_folder_to_write_to_the_list_stays_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("TOKENMILL_ASSETS", str(tmp_path / "file" / "below"))
-    assert len(name_sets.shipped.__wrapped__("urls", str)) == 19_587
+    assert len(name_sets.shipped_list.__wrapped__("urls", str)) == 19_587
 
 
 def test_a_list_that_datatrove_does_not_carry() -> None:

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from pipeline.stages.support.user_stages import own_names, sources
+from pipeline.stages.support.user_stages import sources, user_stage_names
 
 
 @pytest.fixture
@@ -71,4 +71,4 @@ def test_names_are_those_of_stages_and_of_what_datatrove_items_wrap():
         "filter": [{"datatrove": {"class": "own.blocks.Block", "args": {"a.b": 1}}}],
         "tokenize": {"stages": [{"other.Stage": {}}]},
     }
-    assert set(own_names(tree)) == {"my.Stage", "own.blocks.Block", "other.Stage"}
+    assert set(user_stage_names(tree)) == {"my.Stage", "own.blocks.Block", "other.Stage"}

@@ -279,7 +279,7 @@ def test_ray_workers_write_the_same_bytes(tmp_path):
 
 
 def test_a_build_in_passes_is_the_build_in_memory_and_verifies(tmp_path, monkeypatch):
-    monkeypatch.setattr("pipeline.steps.dedup.step.LEAST_GROUP", 100)
+    monkeypatch.setattr("pipeline.steps.dedup.step.MIN_GROUP", 100)
     words = [f"{'abcdefghij'[n % 10]}{'klmnopqrst'[n // 10 % 10]}{'uvwxyz'[n // 100]}" for n in range(600)]
     for part in range(4):
         rows = [{"text": " ".join(words[n : n + 40] + words[copy * 3 : copy * 3 + 2])} for n in range(part, 500, 20)

@@ -193,7 +193,7 @@ def test_verify_holds_and_finds_a_document_that_the_earlier_run_has_not(runs, tm
 
 def test_the_same_bytes_for_any_memory_and_grouping(runs, tmp_path, monkeypatch):
     shutil.copytree(runs / "2", tmp_path / "2")
-    monkeypatch.setattr(dedup_step, "LEAST_GROUP", 5)
+    monkeypatch.setattr(dedup_step, "MIN_GROUP", 5)
     other = run(tmp_path, "2", against(runs / "out-1"), "run.memory=20000")
     wanted, found = dropped(runs / "out-2"), dropped(other)
     for row in (*wanted.values(), *found.values()):

@@ -131,7 +131,7 @@ def test_neither_order_nor_parts_nor_memory_change_the_survivors(tmp_path, confi
     rows = crawl()
     wanted = clusters(*dedup(tmp_path / "whole", [rows], CONFIGS[config]))
     assert len(wanted[0]) == {"both": 40, "exact": 100, "near": 40}[config]
-    monkeypatch.setattr(dedup_step, "LEAST_GROUP", 30)
+    monkeypatch.setattr(dedup_step, "MIN_GROUP", 30)
     for parts in range(1, 6):
         random.Random(parts).shuffle(rows)
         ray = RaySettings(memory_per_task=1 << 14) if parts == 4 else RaySettings()
@@ -151,7 +151,7 @@ def test_survivors_stand_for_all_documents(tmp_path):
 
 
 def test_killed_anywhere_and_run_again_gives_the_same_bytes(tmp_path, monkeypatch):
-    monkeypatch.setattr(dedup_step, "LEAST_GROUP", 60)
+    monkeypatch.setattr(dedup_step, "MIN_GROUP", 60)
     rows = crawl(20)
     parts = [rows[n::3] for n in range(3)]
     dedup(tmp_path / "undisturbed", parts)

@@ -98,7 +98,7 @@ def test_neither_order_nor_parts_nor_memory_change_the_survivors(tmp_path, memor
     config = verifying(anchors=2)
     wanted = outcome(*step(tmp_path / "whole", rows, config))
     assert 40 < len(wanted[0]) < 150
-    monkeypatch.setattr(dedup_step, "LEAST_GROUP", 30)
+    monkeypatch.setattr(dedup_step, "MIN_GROUP", 30)
     random.Random(memory).shuffle(rows)
     assert outcome(*step(tmp_path / "parts", rows, config, 4, ray=RaySettings(memory_per_task=memory))) == wanted
 
