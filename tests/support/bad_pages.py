@@ -48,7 +48,26 @@ def _page(kind: str) -> str:
         return str(Path.cwd())
     if kind == "raise":
         raise LookupError("a page said no")
+    if kind == "unsendable":
+        raise Unsendable
+    if kind == "unreceivable":
+        raise Unreceivable("a page", "said no")
     return kind
+
+
+class Unsendable(Exception):
+    """An exception that pickle cannot take."""
+
+    def __init__(self) -> None:
+        super().__init__("cannot be pickled")
+        self.held = lambda: None
+
+
+class Unreceivable(Exception):
+    """An exception that pickle takes and cannot make again."""
+
+    def __init__(self, who: str, what: str) -> None:
+        super().__init__(f"{who} {what}")
 
 
 def _recurse() -> None:
