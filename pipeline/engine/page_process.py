@@ -8,6 +8,7 @@ import gc
 import importlib
 import mmap
 import os
+import pickle
 import resource
 import signal
 import sys
@@ -134,9 +135,10 @@ def _load(name: str) -> PageFunction:
 def _send_error(pipe: Connection, error: BaseException) -> None:
     error.add_note("in the page process:\n" + "".join(traceback.format_exception(error)))
     try:
-        pipe.send(("error", error))
-    except Exception:  # noqa: BLE001 - an exception that cannot be pickled still has a text
-        pipe.send(("error", TokenmillError("".join(traceback.format_exception(error)))))
+        pickle.loads(pickle.dumps(error))  # noqa: S301 - bytes of our own
+    except Exception:  # noqa: BLE001 - an exception that pickle cannot take, or cannot make again, still has a text
+        error = TokenmillError("".join(traceback.format_exception(error)))
+    pipe.send(("error", error))
 
 
 def limit_memory(bytes_more: int) -> None:

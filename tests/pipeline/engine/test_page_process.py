@@ -93,3 +93,8 @@ def test_a_process_is_replaced_after_so_many_pages():
     found = list(guarded(process_ids, 64, limits))
     assert [index for index, _ in found] == list(range(64))
     assert len({process for _, process in found}) == 2
+
+
+def test_an_exception_that_cannot_be_made_again_here_comes_as_its_text():
+    with pytest.raises(TokenmillError, match="Unreceivable: a page said no"):
+        list(guarded(numbers, ["a", "unreceivable"], LIMITS))
