@@ -199,28 +199,6 @@ def test_robots_txt_is_obeyed_and_asked_for_once(web, run, answer, tmp_path):
     assert "/private/a" not in web.paths
 
 
-@pytest.mark.parametrize(
-    ("status", "allowed"),
-    [("404 Not Found", True), ("403 Forbidden", True), ("429 Too Many", False), ("500 Oops", False), ("503 No", False)],
-)
-def test_a_robots_txt_that_cannot_be_had(web, run, answer, status, allowed):
-    web.answers["/robots.txt"] = answer("User-agent: *\nDisallow: /\n", status)
-    web.page("/")
-    summary = run()
-    assert (summary.stored, summary.refused) == ((1, {}) if allowed else (0, {"robots_unreachable": 1}))
-
-
-def test_robots_txt_behind_redirects(web, run, answer, tmp_path):
-    web.page("/")
-    web.answers["/robots.txt"] = answer("", "301 Moved", Location="/r2")
-    web.answers["/r2"] = answer("User-agent: tokenmill\nDisallow: /\n", Content_Type="text/plain")
-    assert run(output=tmp_path / "same").refused == {"robots_disallowed": 1}
-    web.answers["/r2"] = answer("", "301 Moved", Location="http://elsewhere.example/robots.txt")
-    assert run(output=tmp_path / "other").refused == {"robots_unreachable": 1}
-    web.answers["/r2"] = answer("", "301 Moved", Location="/robots.txt")
-    assert run(output=tmp_path / "loop").refused == {"robots_unreachable": 1}
-
-
 def test_the_pause_is_kept_and_a_longer_crawl_delay_wins(web, run, answer, tmp_path):
     web.page("/", "/a", "/b")
     run(delay=0.1, concurrency=4, output=tmp_path / "delay")
