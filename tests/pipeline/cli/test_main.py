@@ -36,7 +36,6 @@ def test_every_command_stands_in_the_readme_and_has_help(name):
         (["verify", "configs"], "InputError: configs: is not a run folder"),
         (["trace", "configs"], "UserError: trace: give one of --url, --domain, or --shard with --position"),
         (["remove", "configs", "--output", "x"], "UserError: remove: nothing to remove"),
-        (["config", "schema", "cake"], "unknown kind 'cake'"),
         (["train", "configs/training/demo-1m.yaml", "--set", "data.tokens=/none"], "/none: holds no token shards"),
         (["sample", "/none"], "InputError: /none: is not there"),
         (["export", "/none", "x", "--to", "gguf"], "unknown format 'gguf'"),
@@ -71,27 +70,6 @@ def test_a_build_from_the_command_line_to_the_last_check(tmp_path):
     assert found["outcome"] == "kept"
     (out / "tokens/00000.ds").write_bytes(b"")
     assert tokenmill("verify", str(out)).returncode == 1
-
-
-def test_config_show_is_a_config_again(tmp_path):
-    shown = tokenmill("config", "show", "configs/pipeline/fineweb-en.yaml", "--set", "seed=7").stdout
-    (tmp_path / "shown.yaml").write_text(shown)
-    assert tokenmill("config", "show", f"{tmp_path}/shown.yaml").stdout == shown
-    assert "seed: 7" in shown
-
-
-@pytest.mark.parametrize("name", ["demo-1m", "demo-sft"])
-def test_config_show_takes_training_configs_too(tmp_path, name):
-    shown = tokenmill("config", "show", f"configs/training/{name}.yaml", "--set", "seed=7").stdout
-    (tmp_path / "shown.yaml").write_text(shown)
-    assert tokenmill("config", "show", f"{tmp_path}/shown.yaml").stdout == shown
-    assert "seed: 7" in shown
-    assert tokenmill("config", "show", f"{tmp_path}/shown.yaml", "--input", "x").returncode == 2
-
-
-@pytest.mark.parametrize("kind", ["pipeline", "training", "sft"])
-def test_the_schema_is_json(kind):
-    assert json.loads(tokenmill("config", "schema", kind).stdout)["additionalProperties"] is False
 
 
 def test_data_commands_start_without_torch_and_training_without_ray():

@@ -1,17 +1,14 @@
 """The classifier learns what it is shown, measures itself on what it has not seen, and is the same model each time."""
 
 import hashlib
-import json
 import random
 from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
-from pipeline.cli.main import app
-from pipeline.contract.errors import ConfigError, InputError
-from pipeline.tools.classifier import POSITIVE, Recipe, evaluate, roc_auc, train
+from pipeline.contract.errors import InputError
+from pipeline.tools.classifier import Recipe, evaluate, roc_auc, train
 
 SMALL = {"dimensions": 8, "buckets": 2000, "epochs": 20, "learning_rate": 0.5}
 GOOD = "theorem proof river evidence because explained measured history therefore observed".split()
@@ -101,33 +98,3 @@ def test_sets_without_texts_are_refused(tmp_path):
 def test_an_impossible_recipe_is_refused(field, value):
     with pytest.raises(ValueError, match=f"{field}: must be"):
         Recipe(**{field: value})
-
-
-def test_the_commands_train_and_measure(tmp_path):
-    for name, words in (("good", GOOD), ("bad", BAD)):
-        lines = [json.dumps({"body": text}) for text in texts(words, 80, 5)]
-        (tmp_path / f"{name}.jsonl").write_text("\n".join(lines))
-    sets = [
-        "--positive",
-        str(tmp_path / "good.jsonl"),
-        "--negative",
-        str(tmp_path / "bad.jsonl"),
-        "--text-column",
-        "body",
-    ]
-    trained = CliRunner().invoke(
-        app, ["classifier", "train", *sets, "--output", str(tmp_path / "q.bin"), "--epochs", "20",
-              "--learning-rate", "0.5", "--dimensions", "8", "--buckets", "2000", "--json"],
-    )  # fmt: skip
-    assert trained.exit_code == 0, trained.output
-    assert json.loads(trained.output)["evaluation"]["roc_auc"] > 0.9
-    measured = CliRunner().invoke(app, ["classifier", "eval", str(tmp_path / "q.bin"), *sets])
-    assert measured.exit_code == 0
-    assert "on 80 positives and 80 negatives: ROC AUC" in measured.output
-    assert POSITIVE in (tmp_path / "q.bin").read_bytes().decode("latin-1")
-
-
-def test_an_impossible_option_is_the_users_mistake(tmp_path):
-    done = CliRunner().invoke(app, ["classifier", "train", "--positive", "a", "--negative", "b", "--output", "m",
-                                    "--epochs", "0"])  # fmt: skip
-    assert isinstance(done.exception, ConfigError)

@@ -361,13 +361,6 @@ def test_a_run_without_its_steps_cannot_be_swept(out, tmp_path):
         sweep(tmp_path / "lean", [f"{WORDS}=20"])
 
 
-def test_the_command_prints_the_grid_and_the_examples(out):
-    done = CliRunner().invoke(app, ["sweep", str(out), "--set", f"{WORDS}=20,50", "--examples", "1"])
-    assert done.exit_code == 0
-    assert f"{len(texts())} documents entered step 2" in done.output
-    assert "min_words=20: gained https://a.example/" in done.output
-
-
 def test_a_copy_without_steps_says_where_to_sweep(out, tmp_path):
     publish(out, str(tmp_path / "copy"), RemoteSettings())
     with pytest.raises(InputError, match=r"without its intermediate documents(.|\n)*publish it with --steps"):
