@@ -14,9 +14,7 @@ from s3_server import s3_server
 
 from pipeline.config import load_config
 from pipeline.contract.errors import IntegrityError, UserError
-from pipeline.contract.run import RunRecord
 from pipeline.flow import build
-from pipeline.identity import remote_settings
 from pipeline.storage.files import exists, list_files, read_bytes, write_atomic
 from pipeline.storage.remote import RemoteSettings
 from pipeline.tools.publish import publish
@@ -160,10 +158,3 @@ def test_only_a_finished_run_is_published(out, tmp_path):
         publish(broken, str(tmp_path / "x"), RemoteSettings())
     with pytest.raises(UserError, match="cannot be written to"):
         publish(out, "https://a.example/run", RemoteSettings())
-
-
-def test_settings_of_the_build_without_what_is_not_shown(out):
-    record = RunRecord.read(out)
-    record.config["run"]["remote"]["options"] = {"anon": True, "secret": "(not shown)"}
-    found = remote_settings(record, {"key": "k"})
-    assert found.options == {"anon": True, "key": "k"}
