@@ -94,10 +94,10 @@ def test_an_earlier_run_is_found_where_it_was_or_by_its_name_if_it_is_the_same(t
     there = run_record(places={"old": str(tmp_path / "old")})
     moved = run_record(places={"old": "/gone/old"}, files={"old": "a" * 64})
     another = run_record(places={"old": "/gone/old"}, files={"old": "b" * 64})
-    assert there.earlier_run("old") == tmp_path / "old"
-    assert str(moved.earlier_run("old")) == "old"
-    assert another.earlier_run("old") is None
-    assert moved.earlier_run("nowhere") is None
+    assert there.previous_run("old") == tmp_path / "old"
+    assert str(moved.previous_run("old")) == "old"
+    assert another.previous_run("old") is None
+    assert moved.previous_run("nowhere") is None
 
 
 def test_a_publication_is_read_or_none_or_named_as_damaged(tmp_path):

@@ -65,7 +65,7 @@ def test_a_tally_counts_by_kind_with_sorted_keys():
 def test_a_file_is_complete_after_so_many_pages_and_outcomes_come_back_as_written(tmp_path):
     crawl = CrawlFolder(tmp_path, CONFIG)
     links = [parse_url("http://a.example/x")]
-    with crawl.claimed():
+    with crawl.locked():
         assert crawl.earlier() == []
         first = crawl.write(
             entry("0", depth=1, via="http://a.example/"), page(truncated="length"), links, {"too_deep": 1}
@@ -80,14 +80,14 @@ def test_a_file_is_complete_after_so_many_pages_and_outcomes_come_back_as_writte
     assert [(one.outcome, one.detail) for one in others] == [("timeout", "no answer"), ("robots_disallowed", None)]
     assert 0 < first.offset < first.offset + first.length < last.offset
     again = CrawlFolder(tmp_path, CONFIG)
-    with again.claimed():
+    with again.locked():
         assert again.earlier() == [first, *others, last]
 
 
 def test_new_outcomes_go_into_the_file_after_the_complete_ones(tmp_path):
     for _ in range(2):
         crawl = CrawlFolder(tmp_path, CONFIG)
-        with crawl.claimed():
+        with crawl.locked():
             crawl.earlier()
             write(crawl, page(), page())
     assert [name for name in names(tmp_path) if name.endswith(".gz")] == ["crawl-00000.warc.gz", "crawl-00001.warc.gz"]
@@ -95,7 +95,7 @@ def test_new_outcomes_go_into_the_file_after_the_complete_ones(tmp_path):
 
 def test_an_unfinished_file_is_deleted_on_the_way_out(tmp_path):
     crawl = CrawlFolder(tmp_path, CONFIG)
-    with pytest.raises(ZeroDivisionError), crawl.claimed():
+    with pytest.raises(ZeroDivisionError), crawl.locked():
         write(crawl, page())
         raise ZeroDivisionError
     assert names(tmp_path) == ["crawl.json"]
@@ -103,7 +103,7 @@ def test_an_unfinished_file_is_deleted_on_the_way_out(tmp_path):
 
 def test_a_finished_crawl_has_its_summary(tmp_path):
     crawl, summary = CrawlFolder(tmp_path, CONFIG), CrawlSummary(stored=1, statuses={"200": 1}, warcs=("a", "b"))
-    with crawl.claimed():
+    with crawl.locked():
         assert crawl.finished() is None
         write(crawl, Failure("dns", "no such name"))
         crawl.finish(summary)
@@ -115,22 +115,22 @@ def test_a_finished_crawl_has_its_summary(tmp_path):
 
 def test_one_crawl_holds_a_folder_at_a_time(tmp_path):
     first, second = CrawlFolder(tmp_path, CONFIG), CrawlFolder(tmp_path, CONFIG)
-    with first.claimed(), pytest.raises(InputError, match="another crawl is writing here"), second.claimed():
+    with first.locked(), pytest.raises(InputError, match="another crawl is writing here"), second.claimed():
         pass
-    with second.claimed():
+    with second.locked():
         assert second.earlier() == []
 
 
 def test_other_settings_and_lost_indexes_are_refused(tmp_path):
     crawl = CrawlFolder(tmp_path, CONFIG)
-    with crawl.claimed():
+    with crawl.locked():
         write(crawl, page(), page())
     other = CrawlConfig(seeds=CONFIG.seeds, per_warc=3, date=CONFIG.date, delay=9)  # the pace may change
-    with pytest.raises(InputError, match=r"other settings: per_warc: 2 -> 3\n"), CrawlFolder(tmp_path, other).claimed():
+    with pytest.raises(InputError, match=r"other settings: per_warc: 2 -> 3\n"), CrawlFolder(tmp_path, other).locked():
         pass
     (tmp_path / "crawl-00000.jsonl").unlink()
     with (
-        CrawlFolder(tmp_path, CONFIG).claimed(),
+        CrawlFolder(tmp_path, CONFIG).locked(),
         pytest.raises(IntegrityError, match=r"index crawl-00000\.jsonl is missing"),
     ):
         CrawlFolder(tmp_path, CONFIG).earlier()

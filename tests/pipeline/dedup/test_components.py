@@ -5,7 +5,7 @@ from graphs import GRAPHS, NODES, SIZES, brute_force, store
 from pipeline.contract.errors import IntegrityError
 from pipeline.dedup.components import fits, in_memory, write_components
 from pipeline.dedup.pairs import count_pairs, pair_blocks, read_pairs
-from pipeline.dedup.unionfind import contract, union_find
+from pipeline.dedup.union_find import contract, union_find
 
 
 @pytest.mark.parametrize("name", GRAPHS)

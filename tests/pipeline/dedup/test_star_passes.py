@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from graphs import GRAPHS, PER_GROUP, brute_force, store
 
-from pipeline.dedup.arrayfile import ArrayFile, write_arrays
+from pipeline.dedup.array_file import ArrayFile, write_arrays
 from pipeline.dedup.star_passes import contract_edges, large_star, small_star, star_members
 
 WHOLE = 1 << 30

@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.explore.cluster import members, side_by_side
-from pipeline.explore.conditions import Equal, ForecastLine, Holds, InDomain, parse
+from pipeline.explore.conditions import Compared, Equal, Holds, InDomain, parse
 from pipeline.explore.detail import row_detail
 from pipeline.explore.folder import Folder, split_reason
 from pipeline.explore.queries import Ranking, in_order, ranked, search
@@ -43,7 +43,7 @@ def ids(found):
 
 
 def words(sign, value):
-    return ForecastLine("gopher_quality.words", sign, value)
+    return Compared("gopher_quality.words", sign, value)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_conditions_are_read():
     known = ["gopher_quality.words", "token_count"]
     assert parse(" gopher_quality.words < 80,token_count>=1e3 ", known) == (
         words("<", 80.0),
-        ForecastLine("token_count", ">=", 1000.0),
+        Compared("token_count", ">=", 1000.0),
     )
     assert parse("", known) == ()
     with pytest.raises(PageError, match="at most 8"):

@@ -10,9 +10,9 @@ import pytest
 from pipeline.contract.manifest import TokenizerInfo, TokensManifest
 from pipeline.contract.shards import write_shard
 from pipeline.explore.tokens import SHOWN, pieces, tokens_of
+from pipeline.tokens.bpe_training import train_tokenizer
 from pipeline.tokens.shuffle import document_key
 from pipeline.tokens.tokenizer import load_tokenizer
-from pipeline.tokens.train import train_tokenizer
 
 SEED = 5
 TEXTS = {"a": "caf\u00e9", "b": "\U0001f600", "c": "ccc", "d": "d" * (SHOWN + 1), "e": "e"}

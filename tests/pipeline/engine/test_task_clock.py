@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.engine.clock import add_child, end_task, start_task, task_seconds
+from pipeline.engine.task_clock import add_child, end_task, start_task, task_seconds
 
 
 @pytest.fixture(autouse=True)
