@@ -51,12 +51,13 @@ def test_the_first_page_stays_and_the_others_are_told_its_id(tmp_path, partition
     assert told(splits, firsts) == (COPIES, ORIGINALS)
 
 
-def test_pages_of_one_time_and_id_are_ordered_by_input_then_offset(tmp_path):
-    same = [[page(HALF, 7, "x", 30), page(HALF, 7, "x", 4)], [page(HALF, 7, "x", 1)]]
-    splits = write_inputs(tmp_path, same)
+def test_pages_of_one_time_are_ordered_by_id_then_input_then_offset(tmp_path):
+    first = [page(HALF, 7, "x", 30), page(HALF, 7, "x", 4), page(TOP, 7, "b", 0)]
+    splits = write_inputs(tmp_path, [first, [page(HALF, 7, "x", 1), page(TOP, 7, "a", 50)]])
     firsts, counts = write_all_firsts(tmp_path, splits, 1, WHOLE)
-    assert counts == (1, 2)
-    assert told(splits, firsts) == ([[(30, 0, "x")], [(1, 0, "x")]], [[(4, 0, 3)], []])
+    assert counts == (2, 3)
+    copies = [[(0, 0, "a"), (30, 0, "x")], [(1, 0, "x")]]
+    assert told(splits, firsts) == (copies, [[(4, 0, 3)], [(50, 0, 2)]])
 
 
 def test_where_nothing_occurs_twice_nobody_is_told_anything(tmp_path):
