@@ -54,7 +54,7 @@ class Inputs:
     def reader(self) -> WindowReader:
         """Windows as batches."""
         vocabulary, mask = self.config.model.known_vocab_size, self.config.data.document_mask
-        return WindowReader(length=self.config.sequence_length, vocabulary=vocabulary, document_mask=mask)
+        return WindowReader(length=self.config.sequence_length, vocab_size=vocabulary, document_mask=mask)
 
     def provenance(self) -> Tree:
         """What a checkpoint says it was made from."""

@@ -148,7 +148,7 @@ def open_inputs(config: SftConfig) -> Inputs:
     """Open the parent and the conversations, and see that they fit.
 
     Raises:
-        UserError: something is missing, damaged or does not fit; the gate (`chat.corpus.check`) refuses a row.
+        UserError: something is missing, damaged or does not fit; the gate (`chat.corpus.check_rows`) refuses a row.
     """
     parent = checkpoint.read(config.init_from)
     tokenizer = add_chat_tokens(checkpoint.load_tokenizer(parent.tokenizer_path))

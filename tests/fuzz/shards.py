@@ -94,7 +94,7 @@ def _train(case: Case) -> None:
 
     config = _training(case)
     corpus = open_corpus(config)
-    reader = WindowReader(length=16, vocabulary=corpus.tokenizer.vocabulary_size, document_mask=True)
+    reader = WindowReader(length=16, vocab_size=corpus.tokenizer.vocabulary_size, document_mask=True)
     data = training_batches(config, corpus, reader, rank=0, size=1)
     for first in (0, 4):
         for batch in data.step(first):

@@ -57,8 +57,8 @@ class TokenBatches:
 class WindowReader:
     """Turns windows into batches, and refuses ids that the model does not have."""
 
-    def __init__(self, *, length: int, vocabulary: int, document_mask: bool) -> None:
-        self.length, self.vocabulary, self.document_mask = length, vocabulary, document_mask
+    def __init__(self, *, length: int, vocab_size: int, document_mask: bool) -> None:
+        self.length, self.vocab_size, self.document_mask = length, vocab_size, document_mask
 
     def batch(self, windows: Sequence[tuple[Windows, int] | None]) -> Batch:
         """One row for each window; a row without targets for None.
@@ -73,7 +73,7 @@ class WindowReader:
             if window is None:
                 continue
             ids = window[0].tokens(window[1])
-            if int(ids.max()) >= self.vocabulary:
+            if int(ids.max()) >= self.vocab_size:
                 self._refuse(*window, ids)
             tokens[row], targets[row] = ids[:-1], ids[1:]
             if self.document_mask:
@@ -83,15 +83,15 @@ class WindowReader:
 
     def _refuse(self, windows: Windows, number: int, ids: Numbers) -> None:
         shard, start = windows.place(number)
-        at = int((ids >= self.vocabulary).argmax())
-        problem = f"has the id {ids[at]} at token {start + at}; the model's vocabulary is {self.vocabulary}"
+        at = int((ids >= self.vocab_size).argmax())
+        problem = f"has the id {ids[at]} at token {start + at}; the model's vocabulary is {self.vocab_size}"
         raise InputError(str(shard.path), problem, hint="the shard is damaged, or its manifest is another shard's")
 
 
 def validation_batches(
     windows: Windows, reader: WindowReader, *, limit: int | None, micro: int, rank: int, size: int
 ) -> Iterator[Batch]:
-    """The first `limit` held-out windows, in their order, as `TokenData.step` shares them out."""
+    """The first `limit` held-out windows, in their order, as `TokenBatches.step` shares them out."""
     count = len(windows) if limit is None else min(limit, len(windows))
     for mine in micro_batches(count, micro, rank, size):
         yield reader.batch([None if index is None else (windows, index) for index in mine])

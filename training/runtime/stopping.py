@@ -17,11 +17,11 @@ from typing import Any, NoReturn
 from pipeline.contract.errors import Stopped
 
 LAUNCHER = "TOKENMILL_LAUNCHER"
-"""Environment variable: the process id of `launch`, which its processes do not outlive and which speaks for them."""
+"""Environment variable: process id of the launcher, which its processes do not outlive and which reports for them."""
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 ECHO_SECONDS = 2.0
-"""A signal again within so long is the same wish: systemd and Slurm send it to every process, and so does `launch`."""
+"""A signal again within so long is the same wish: systemd, Slurm and the launcher send it to every process."""
 
 Handler = Callable[[int, FrameType | None], object]
 
@@ -58,7 +58,7 @@ def end_now(number: int, state: str) -> NoReturn:
 
 
 def started_by_launcher() -> bool:
-    """Whether `launch` started this process and is still there."""
+    """Whether the launcher (`runtime.launch`) started this process and is still there."""
     return os.environ.get(LAUNCHER) == str(os.getppid())
 
 

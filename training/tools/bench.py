@@ -127,7 +127,7 @@ def _time_steps(config: PretrainConfig, world: World, steps: int) -> _Steps:
     model = parallel.parallelize(config.model, config.parallel, world, config.seed)
     optimizers = build_optimizers(model, config.optimizer)
     vocabulary, length = config.model.known_vocab_size, config.sequence_length
-    reader = WindowReader(length=length, vocabulary=vocabulary, document_mask=config.data.document_mask)
+    reader = WindowReader(length=length, vocab_size=vocabulary, document_mask=config.data.document_mask)
     source = training_batches(config, open_corpus(config), reader, rank=world.rank, size=world.size)
     cuda, max_grad_norm = world.device.type == "cuda", config.optimizer.max_grad_norm
     batches = Prefetcher(source, 0, pin=cuda)

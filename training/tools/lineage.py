@@ -81,7 +81,7 @@ class Lineage:
         for before, now in zip(found.provenance["tokens"], corpus.provenance, strict=True):
             if before["sha256"] != now["sha256"]:
                 raise InputError(str(now["path"]), "holds other shards than the run was trained on")
-        reader = WindowReader(length=self.config.sequence_length, vocabulary=2**32, document_mask=False)
+        reader = WindowReader(length=self.config.sequence_length, vocab_size=2**32, document_mask=False)
         self._data: TokenBatches = training_batches(self.config, corpus, reader, rank=0, size=1)
         self._tables: dict[Path, pa.Table] = {}
 

@@ -9,7 +9,7 @@ from training.data.token_batches import WindowReader, training_batches, validati
 
 
 def data_of(config, corpus, rank=0, size=1, document_mask=False):
-    reader = WindowReader(length=config.sequence_length, vocabulary=257, document_mask=document_mask)
+    reader = WindowReader(length=config.sequence_length, vocab_size=257, document_mask=document_mask)
     return training_batches(config, corpus, reader, rank=rank, size=size)
 
 
@@ -65,7 +65,7 @@ def test_an_epoch_covers_every_training_window_once(tokens):
 def test_validation_reads_the_same_windows_on_any_number_of_processes(tokens, size):
     config = data_config(tokens)
     held_out = open_corpus(config).held_out
-    reader = WindowReader(length=8, vocabulary=257, document_mask=False)
+    reader = WindowReader(length=8, vocab_size=257, document_mask=False)
     every = [
         row
         for rank in range(size)
@@ -85,12 +85,12 @@ def test_a_mix_draws_from_each_folder_by_weight(tokens, tmp_path, write_tokens):
 
 def test_an_id_outside_the_vocabulary_is_refused_with_its_place(three_documents):
     windows = Windows([Span(three_documents, 0, 11)], 5)
-    reader = WindowReader(length=5, vocabulary=256, document_mask=False)
+    reader = WindowReader(length=5, vocab_size=256, document_mask=False)
     with pytest.raises(InputError, match=r"00000.ds: has the id 256 at token 3; the model's vocabulary is 256"):
         reader.batch([(windows, 0)])
 
 
 def test_document_ids_come_with_the_batch_when_asked_for(three_documents):
     windows = Windows([Span(three_documents, 0, 11)], 5)
-    batch = WindowReader(length=5, vocabulary=257, document_mask=True).batch([(windows, 0), None])
+    batch = WindowReader(length=5, vocab_size=257, document_mask=True).batch([(windows, 0), None])
     assert batch.document_ids.tolist() == [[0, 0, 0, 1, 1], [0, 0, 0, 0, 0]]

@@ -28,7 +28,7 @@ def test_token_shards_per_token_and_per_byte(
     assert held_out is not None
     lengths = np.array([1] * 256 + [0])
     validation = TokenValidation(
-        model=model, world=HERE, windows=held_out, reader=WindowReader(length=8, vocabulary=257, document_mask=False),
+        model=model, world=HERE, windows=held_out, reader=WindowReader(length=8, vocab_size=257, document_mask=False),
         sequences=5, micro_batch_size=micro_batch_size, loss_chunk=None, byte_lengths=lengths,
     )  # fmt: skip
     ids = torch.tensor(np.array([held_out.tokens(number) for number in range(5)]))
@@ -44,7 +44,7 @@ def test_without_known_bytes_there_are_no_bits_per_byte(random_model: Callable[.
     assert held_out is not None
     validation = TokenValidation(
         model=random_model(vocab_size=257), world=HERE, windows=held_out, sequences=3, micro_batch_size=2,
-        reader=WindowReader(length=8, vocabulary=257, document_mask=False), loss_chunk=5, byte_lengths=None,
+        reader=WindowReader(length=8, vocab_size=257, document_mask=False), loss_chunk=5, byte_lengths=None,
     )  # fmt: skip
     assert list(validation()) == ["validation_loss"]
 
