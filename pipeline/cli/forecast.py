@@ -50,7 +50,7 @@ def forecast(
     made = maker.forecast(loaded, records=records, workers=workers or loaded.run.workers or 1, seed=seed,
                           dollars_per_core_hour=dollars)  # fmt: skip
     if loaded.run.output:
-        maker.save(made, Path(loaded.run.output))
+        maker.save_forecast(made, Path(loaded.run.output))
     if as_json:
         typer.echo(maker.as_json(made))
     else:

@@ -65,7 +65,7 @@ def bands_of_texts(signature: ArrayFile, group: int) -> Run:
     """The bands of a signature file, with digests beside them; where none are stored (a run without verification wrote
     it), they are looked up."""
     bands = StoredRun(signature, "band", group)
-    return bands if "band.low" in signature else _LookedUp(bands, digest_halves(signature, "key"))
+    return bands if "band.low" in signature else _JoinedRun(bands, digest_halves(signature, "key"))
 
 
 def digest_halves(signature: ArrayFile, half: str) -> U64:
@@ -76,7 +76,7 @@ def digest_halves(signature: ArrayFile, half: str) -> U64:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _LookedUp:
+class _JoinedRun:
     """A run of bands with the digests of its documents (see runs.Run)."""
 
     bands: StoredRun
@@ -128,10 +128,10 @@ def _pairs(keys: U64, ranks: U64, values: U64, anchors: int) -> tuple[U64, U64]:
     return _ordered(pairs)
 
 
-def _one_bucket(runs: Sequence[Run], keys: KeyRange, anchors: int, most: int) -> Iterator[tuple[U64, U64]]:
+def _one_bucket(runs: Sequence[Run], keys: KeyRange, anchors: int, max_rows: int) -> Iterator[tuple[U64, U64]]:
     """The pairs of a bucket too large to hold: read once for its anchors, once more to pair each text with them."""
     ranks, documents = np.empty(0, np.uint64), np.empty(0, np.uint64)
-    for block in read_blocks(runs, keys, most):
+    for block in read_blocks(runs, keys, max_rows):
         _, more, values = _texts(*block)
         ranks, documents = np.concatenate([ranks, more]), np.concatenate([documents, values])
         order = np.lexsort((documents, ranks))
@@ -139,7 +139,7 @@ def _one_bucket(runs: Sequence[Run], keys: KeyRange, anchors: int, most: int) ->
         ranks, documents = ranks[first], documents[first]
     if len(ranks) == 1:
         return
-    for block in read_blocks(runs, keys, most):
+    for block in read_blocks(runs, keys, max_rows):
         _, more, values = _texts(*block)
         text = np.flatnonzero(_differs(more))
         pairs = [(values, values)]

@@ -56,11 +56,11 @@ def read_pairs(path: Path, start: int = 0, stop: int | None = None) -> U64:
     return np.fromfile(path, "<u8", 2 * count, offset=start * PAIR_BYTES).reshape(-1, 2)
 
 
-def pair_blocks(paths: Sequence[Path], most: int) -> Iterator[U64]:
-    """All pairs of all files, at most `most` at a time."""
+def pair_blocks(paths: Sequence[Path], max_rows: int) -> Iterator[U64]:
+    """All pairs of all files, at most `max_rows` at a time."""
     for path in paths:
-        for start in range(0, count_pairs(path), most):
-            yield read_pairs(path, start, start + most)
+        for start in range(0, count_pairs(path), max_rows):
+            yield read_pairs(path, start, start + max_rows)
 
 
 def distinct(first: U64, second: U64) -> tuple[U64, U64]:

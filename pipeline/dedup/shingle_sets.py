@@ -84,12 +84,12 @@ def jaccard(left: U64, right: U64) -> float:
     return shared / union if union else 0.0
 
 
-def _blocks(sizes: Offsets, most: int) -> Iterator[tuple[int, int]]:
-    """Consecutive pairs of `most` shingles in all, or single ones."""
+def _blocks(sizes: Offsets, max_shingles: int) -> Iterator[tuple[int, int]]:
+    """Consecutive pairs of `max_shingles` shingles in all, or single ones."""
     total = np.cumsum(sizes)
     start = before = 0
     while start < len(sizes):
-        stop = max(start + 1, int(np.searchsorted(total, before + most, side="right")))
+        stop = max(start + 1, int(np.searchsorted(total, before + max_shingles, side="right")))
         yield start, stop
         start, before = stop, int(total[stop - 1])
 

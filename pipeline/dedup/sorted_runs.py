@@ -140,11 +140,11 @@ def read_range(runs: Sequence[Run], keys: KeyRange) -> tuple[U64, U64 | None, U6
     return np.concatenate(found), None if lows[0] is None else np.concatenate(lows), np.concatenate(values)
 
 
-def read_blocks(runs: Sequence[Run], keys: KeyRange, most: int) -> Iterator[tuple[U64, U64 | None, U64]]:
-    """The same, at most `most` rows at a time, run after run."""
+def read_blocks(runs: Sequence[Run], keys: KeyRange, max_rows: int) -> Iterator[tuple[U64, U64 | None, U64]]:
+    """The same, at most `max_rows` rows at a time, run after run."""
     for run, (begin, end) in zip(runs, keys.slices, strict=True):
-        for start in range(begin, end, most):
-            block = _trim(run.read(start, min(end, start + most)), keys.start, keys.stop)
+        for start in range(begin, end, max_rows):
+            block = _trim(run.read(start, min(end, start + max_rows)), keys.start, keys.stop)
             if len(block[0]):
                 yield block
 

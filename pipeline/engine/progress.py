@@ -34,7 +34,7 @@ class Progress(Protocol):
     def step(
         self, name: str, total: int, committed: Iterable[Commit] = ()
     ) -> contextlib.AbstractContextManager[StepProgress]:
-        """Show the step `name` of `total` tasks, some of them `committed` committed by an earlier run."""
+        """Show the step `name` of `total` tasks; those `committed` were done by an earlier run."""
 
 
 class Tally:

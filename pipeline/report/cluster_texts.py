@@ -68,12 +68,8 @@ class Texts:
         config: DedupConfig,
         previous_run: Callable[[str], Path | None],
     ) -> None:
-        self._survivors, self._removed_parts, self._config, self._previous_run = (
-            survivors,
-            removed_parts,
-            config,
-            previous_run,
-        )
+        self._survivors, self._removed_parts = survivors, removed_parts
+        self._config, self._previous_run = config, previous_run
         self._removed: dict[Where, str] = {}
         self._kept: dict[tuple[str | None, str], str] = {}
 

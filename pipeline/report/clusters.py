@@ -243,7 +243,7 @@ def _members(tables: _Tables, kept: Sequence[str], members: int, pairs: int, see
             cluster_rows = table.filter(pc.equal(table["detail"], name))
             samples[name].offer(cluster_rows)
             _count(removed.hosts[name], hosts(cluster_rows["url"]))
-    removed.samples = {name: members.pairs() for name, members in samples.items()}
+    removed.samples = {name: drawn.pairs() for name, drawn in samples.items()}
     removed.pairs = sample.pairs()
     return removed
 

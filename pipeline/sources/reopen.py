@@ -62,7 +62,7 @@ class InputReader:
         self._inputs, self._settings = {item.path: item for item in record.inputs}, settings
         self._places: dict[str, str | UnreachableInput] = {}
 
-    def at(self, path: str, offset: int, id: str) -> Record:
+    def read(self, path: str, offset: int, id: str) -> Record:
         """The record called `id` at `offset` of the input `path`.
 
         Raises:
@@ -79,7 +79,7 @@ class InputReader:
         return read_at(path, offset, id=id, format=self._format, dump=self._dump, columns=self._columns,
                        settings=self._settings, place=place)  # fmt: skip
 
-    def note(self) -> str:
+    def describe_unreachable(self) -> str:
         """Which inputs could not be reached, to be put behind what was looked at; nothing where all could."""
         lost = [error for error in self._places.values() if isinstance(error, UnreachableInput)]
         if not lost:

@@ -155,13 +155,13 @@ def _where(row: Mapping[str, Any]) -> tuple[Any, ...]:
     return tuple(row[name] for name in _WHERE)
 
 
-def take_out(out: Path, target: Path, gone: Mapping[str, str]) -> None:
+def remove_pages(out: Path, target: Path, removed: Mapping[str, str]) -> None:
     """Write to `target` the contamination of the run `out` without pages that were taken out of it.
 
     Args:
         out: a finished run, which may have none.
         target: the new run folder.
-        gone: ids of pages -> reason, as `step.stage.reason`.
+        removed: ids of pages -> reason, as `step.stage.reason`.
     """
     if not (out / FOLDER).is_dir():
         return
@@ -169,13 +169,13 @@ def take_out(out: Path, target: Path, gone: Mapping[str, str]) -> None:
     items = {(row["benchmark"], row["item"]): {**row, **dict.fromkeys(("kept", "dropped", "ngrams", "length"), 0)}
              for row in pq.read_table(out / ITEMS).to_pylist()}  # fmt: skip
     with pq.ParquetFile(out / MATCHES) as source:
-        write(target, (_without(batch, gone) for batch in source.iter_batches()), items, start)
+        write(target, (_without(batch, removed) for batch in source.iter_batches()), items, start)
 
 
-def _without(batch: pa.RecordBatch, gone: Mapping[str, str]) -> pa.Table:
+def _without(batch: pa.RecordBatch, removed: Mapping[str, str]) -> pa.Table:
     rows = [
-        {**row, "outcome": "dropped", "reason": gone[row["id"]]}
-        if row["outcome"] == "kept" and row["id"] in gone
+        {**row, "outcome": "dropped", "reason": removed[row["id"]]}
+        if row["outcome"] == "kept" and row["id"] in removed
         else row
         for row in batch.to_pylist()
     ]

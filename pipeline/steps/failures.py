@@ -15,7 +15,7 @@ from typing import Any
 from pipeline.contract.errors import StageError
 from pipeline.engine.ledger import Commit
 
-LEAST_PAGES = 200
+MIN_PAGES = 200
 """Before so many pages have entered a stage, only a step at its end says how large a share of them failed."""
 NOTE = "failures"
 """In the notes of a commit: the first failure of each stage."""
@@ -71,22 +71,24 @@ def counted(entered: Iterable[str], raised: str | None = None) -> dict[str, int]
     return counts if raised is None else {**counts, f"{_FAILED}{raised}": 1}
 
 
-def refuse_broken(step: str, counts: Mapping[str, int], firsts: Mapping[str, Failure], most: float | None) -> None:
+def refuse_broken(
+    step: str, counts: Mapping[str, int], firsts: Mapping[str, Failure], max_quarantined: float | None
+) -> None:
     """Look at the stages that have failed on any page, which are none as a rule.
 
     Args:
         step: names the step.
         counts: of a part or a step.
         firsts: the first failure of each stage that has one.
-        most: the share of pages that may fail; None: any.
+        max_quarantined: the share of pages that may fail; None: any.
 
     Raises:
         StageError: a stage has failed on more.
     """
     for stage, first in firsts.items():
         failed, entered = _numbers(counts, stage)
-        if most is not None and entered >= LEAST_PAGES and failed / entered > most:
-            allowed = f"more than run.max_quarantined ({most:g}) allows"
+        if max_quarantined is not None and entered >= MIN_PAGES and failed / entered > max_quarantined:
+            allowed = f"more than run.max_quarantined ({max_quarantined:g}) allows"
             raise _broken(step, stage, failed, entered, allowed, first)
 
 

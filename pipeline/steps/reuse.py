@@ -137,7 +137,7 @@ def _plan_inputs(source: Path, old: RunRecord, record: RunRecord, same: Keys) ->
         names, moved = [EXTRACT.name], [*changes, *moved]
     ledgers = {}
     for name in names:
-        done = {key for key, commit in Ledger(source, name).committed().items() if not _gone(source, [commit])}
+        done = {key for key, commit in Ledger(source, name).committed().items() if not _missing_files(source, [commit])}
         ledgers[name] = {key: before for key, before in same.items() if before in done}
     if not ledgers[names[0]]:
         raise _refusal(source, _missing(source, names[:1], EXTRACT.name))
@@ -186,13 +186,15 @@ def _missing(out: Path, ledgers: Sequence[str], step: str) -> list[str]:
     commits = [commit for name in ledgers for commit in Ledger(out, name).committed().values()]
     if not commits:
         return [f"{out} has not begun the step '{step}'"]
-    gone = _gone(out, commits)
+    missing = _missing_files(out, commits)
     return (
-        [f"{len(gone)} files of the step '{step}' are gone (run.keep_steps: false?), first {gone[0]}"] if gone else []
+        [f"{len(missing)} files of the step '{step}' are gone (run.keep_steps: false?), first {missing[0]}"]
+        if missing
+        else []
     )
 
 
-def _gone(out: Path, commits: Sequence[Commit]) -> list[str]:
+def _missing_files(out: Path, commits: Sequence[Commit]) -> list[str]:
     """Files of the commits that are not there in their size."""
     return [entry.path for commit in commits for entry in commit.files if not _is_whole(out / entry.path, entry.bytes)]
 

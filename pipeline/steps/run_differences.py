@@ -33,14 +33,14 @@ def source_changes(old: RunRecord, new: RunRecord, names: Collection[str] | None
 def input_changes(old: Sequence[InputFile], new: Sequence[InputFile]) -> list[str]:
     """What happened to the inputs between two runs, one line each."""
     before, after = {item.path: item for item in old}, {item.path: item for item in new}
-    gone = [f"input {path} is no longer there" for path in before if path not in after]
+    removed = [f"input {path} is no longer there" for path in before if path not in after]
     added = [f"input {path} is new" for path in after if path not in before]
     changed = [
         f"input {path} has changed ({before[path].bytes} -> {after[path].bytes} bytes)"
         for path in after
         if path in before and before[path].identity() != after[path].identity()
     ]
-    return gone + added + changed
+    return removed + added + changed
 
 
 def named_files(tree: Any) -> Iterator[Path]:

@@ -145,14 +145,14 @@ def _split_by(tokenize: Callable[[str], list[str]], chunks: Sequence[str]) -> li
     (1.6 s for 4,000 of them), and those with a lone surrogate, which it refuses.
     """
     fit = [len(chunk) <= MAX_CHUNK and not _SURROGATE.search(chunk) for chunk in chunks]
-    asked = list(compress(chunks, fit))
-    words = tokenize("\n".join(asked))
-    if "".join(words) != "".join(asked):  # a tokenizer that changes or leaves out characters
-        words_of = iter([tokenize(chunk) for chunk in asked])
+    splittable = list(compress(chunks, fit))
+    words = tokenize("\n".join(splittable))
+    if "".join(words) != "".join(splittable):  # a tokenizer that changes or leaves out characters
+        words_of = iter([tokenize(chunk) for chunk in splittable])
     else:
         remaining = iter(words)
-        words_of = iter([_take(remaining, len(chunk)) for chunk in asked])
-    return [next(words_of) if asked_for else cut_inside(chunk) for chunk, asked_for in zip(chunks, fit, strict=True)]
+        words_of = iter([_take(remaining, len(chunk)) for chunk in splittable])
+    return [next(words_of) if fits else cut_inside(chunk) for chunk, fits in zip(chunks, fit, strict=True)]
 
 
 def _take(words: Iterator[str], size: int) -> list[str]:

@@ -107,9 +107,9 @@ class WordRules:
         """What is left between prefixes and suffixes."""
         if not core:
             return ()
-        whole = self.exceptions.get(core)
-        if whole is not None:
-            return whole
+        words = self.exceptions.get(core)
+        if words is not None:
+            return words
         if core.isalnum() or ("." in core and _pattern(_URL).fullmatch(core)):
             return (core,)
         return cut_inside(core)

@@ -17,7 +17,7 @@ import numpy as np
 FINEWEB2: Mapping[int, float] = {1: 1, 2: 2, 3: 3, 4: 3, 5: 5, 100: 8, 1000: 1}
 """The weights of FineWeb2's README (github.com/huggingface/fineweb-2): 1 to 3 as often as found, 4 three times, 5 to 99
 five times, 100 to 999 eight times, larger clusters once."""
-MOST_COPIES = 1000
+MAX_COPIES = 1000
 _DRAWS = 2**64
 _PERSON = b"rehydrate"
 
@@ -35,8 +35,8 @@ class Rehydrate:
         if min(self.weights, default=0) != 1:
             raise ValueError(f"weights: must begin with cluster size 1, got {sorted(self.weights)}")
         for size, weight in self.weights.items():
-            if not (math.isfinite(weight) and 0 <= weight <= MOST_COPIES):
-                raise ValueError(f"weights.{size}: must be between 0 and {MOST_COPIES}, got {weight}")
+            if not (math.isfinite(weight) and 0 <= weight <= MAX_COPIES):
+                raise ValueError(f"weights.{size}: must be between 0 and {MAX_COPIES}, got {weight}")
 
     def weight(self, cluster_size: int) -> float:
         """The weight of a cluster of `cluster_size` documents, 1 or more."""
@@ -51,18 +51,18 @@ class Rehydrate:
 
 
 def weights_from_rates(
-    sizes: Sequence[int], rates: Sequence[float], global_rate: float, most: int = 10, window: int = 5
+    sizes: Sequence[int], rates: Sequence[float], global_rate: float, max_weight: int = 10, window: int = 5
 ) -> dict[int, int]:
     """Weights by how many documents of each cluster size the filters removed, FineWeb2's second recipe.
 
-    Sizes that are filtered as much as the average or more have weight 1, the one filtered least has `most`, those in
-    between lie on a line; a running mean smooths the weights (not within half a window of either end).
+    Sizes that are filtered as much as the average or more have weight 1, the one filtered least has `max_weight`, those
+    in between lie on a line; a running mean smooths the weights (not within half a window of either end).
 
     Args:
         sizes: cluster sizes, ascending, the first one 1.
         rates: share of the documents of each size that the filters removed, 0 to 1.
         global_rate: share of all documents that they removed.
-        most: weight of the size filtered least.
+        max_weight: weight of the size filtered least.
         window: sizes in the running mean, odd.
 
     Raises:
@@ -78,7 +78,7 @@ def weights_from_rates(
     below = rate < global_rate
     repeats = np.ones(len(rate))
     if below.any():
-        repeats[below] += (most - 1) * (global_rate - rate[below]) / (global_rate - rate.min())
+        repeats[below] += (max_weight - 1) * (global_rate - rate[below]) / (global_rate - rate.min())
     half = window // 2
     smooth = repeats.copy()
     for at in range(half, len(rate) - half):

@@ -167,16 +167,16 @@ def forecast(
         return _forecast(config, inputs, sample, record, root / "out", workers, dollars_per_core_hour)
 
 
-def save(made: Forecast, out: Path) -> None:
+def save_forecast(result: Forecast, out: Path) -> None:
     """Keep a forecast in the run folder it is for, where the end of the run finds it."""
     try:
         _forecast_path(out).parent.mkdir(parents=True, exist_ok=True)
-        write_json(_forecast_path(out), dataclasses.asdict(made))
+        write_json(_forecast_path(out), dataclasses.asdict(result))
     except OSError as error:
         raise UserError(str(out), f"cannot be written: {error.strerror}", hint="give another --output") from error
 
 
-def saved(out: Path) -> Forecast | None:
+def load_forecast(out: Path) -> Forecast | None:
     """The forecast kept in a run folder; None if there is none that this version can read."""
     if not _forecast_path(out).is_file():
         return None
@@ -203,7 +203,7 @@ class ForecastLine:
 
 def compare(out: Path, record: RunRecord) -> list[ForecastLine]:
     """The forecast kept in a run folder beside the finished run; empty where none was made for this config."""
-    stored = saved(out)
+    stored = load_forecast(out)
     if stored is None or stored.config != config_identity(record.config):
         return []
     totals = record.totals
@@ -369,6 +369,6 @@ def ratio_estimate(sizes: Sequence[float], values: Sequence[float], total: float
     return Range(estimate=estimate, low=max(0.0, estimate - t * error), high=estimate + t * error)
 
 
-def as_json(made: Forecast) -> str:
+def as_json(result: Forecast) -> str:
     """One JSON object."""
-    return json.dumps(dataclasses.asdict(made))
+    return json.dumps(dataclasses.asdict(result))

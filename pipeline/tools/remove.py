@@ -120,7 +120,7 @@ def remove(out: Path, target: Path, takedown: Takedown) -> Removed:
     for folder in _COPIED:
         shutil.copytree(out / folder, work / folder, ignore=_only_commits if folder == "steps" else None)
     gone = _rewrite_documents(out, work, takedown)
-    contamination.take_out(out, work, gone)
+    contamination.remove_pages(out, work, gone)
     before = open_shards(out)
     rewritten = _rewrite_shards(before, work, gone)
     removed = Removed(len(gone), record.totals.tokens - _tokens(work), rewritten, len(before.shards), unmatched)

@@ -159,22 +159,24 @@ def _parts(out: Path) -> tuple[list[_Part], float]:
     """The parts of step 2 to look at, and their share of all."""
     commits = Ledger(out, FILTER.name).committed()
     parts = [_part(out, commit) for commit in commits.values()]
-    gone = [part.kept for part in parts if not part.kept.is_file()]
-    if gone or not parts:
-        raise _without_steps(out, gone)
+    missing = [part.kept for part in parts if not part.kept.is_file()]
+    if missing or not parts:
+        raise _without_steps(out, missing)
     documents = sum(commit.counts.get("read", 0) for commit in commits.values())
-    wanted = max(1, min(len(parts), len(parts) * MAX_DOCUMENTS // max(documents, 1)))
-    chosen = [parts[number * len(parts) // wanted] for number in range(wanted)]
-    return chosen, wanted / len(parts)
+    number_of_parts = max(1, min(len(parts), len(parts) * MAX_DOCUMENTS // max(documents, 1)))
+    chosen = [parts[number * len(parts) // number_of_parts] for number in range(number_of_parts)]
+    return chosen, number_of_parts / len(parts)
 
 
-def _without_steps(out: Path, gone: Sequence[Path]) -> InputError:
+def _without_steps(out: Path, missing: Sequence[Path]) -> InputError:
     """What is missing, and where it can be had: a copy or a takedown never had the intermediate documents."""
     published = Publication.read(out)
     if published and published.left_out:
         return InputError(str(out), "was published without its intermediate documents, which a sweep reads",
                           hint="sweep the folder of the build, or publish it with --steps")  # fmt: skip
-    problem = f"{gone[0]} is gone (run.keep_steps: false, or a copy that `remove` made?)" if gone else "has no step 2"
+    problem = (
+        f"{missing[0]} is gone (run.keep_steps: false, or a copy that `remove` made?)" if missing else "has no step 2"
+    )
     return InputError(str(out), problem, hint="sweep the folder of the build, made with run.keep_steps: true")
 
 

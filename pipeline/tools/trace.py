@@ -102,7 +102,7 @@ def in_domain(url: str, domain: str) -> bool:
 def _find(out: Path, chosen: Callable[[pa.Table], Any]) -> list[Trace]:
     RunRecord.read(out)
     rows = [(outcome, row) for outcome in _FOLDERS for row in _rows(out, outcome, chosen)]
-    fates = _outcomes_of(out, [row["detail"] for _, row in rows if row.get("stage") == COPIES])
+    originals = _outcomes_of(out, [row["detail"] for _, row in rows if row.get("stage") == COPIES])
     kept = {row["id"] for outcome, row in rows if outcome == "kept"}
     spans = _spans(out, kept) if kept else {}
     return [
@@ -114,7 +114,7 @@ def _find(out: Path, chosen: Callable[[pa.Table], Any]) -> list[Trace]:
             outcome,
             {name: row[name] for name in _COLUMNS[outcome] if row[name] is not None}
             | _removed_text(row)
-            | fates.get(row.get("detail"), {}),
+            | originals.get(row.get("detail"), {}),
             tuple(spans.get(row["id"], ())) if outcome == "kept" else (),
         )
         for outcome, row in rows

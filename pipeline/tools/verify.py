@@ -207,24 +207,24 @@ def _copies(out: Path, record: RunRecord, sample: int) -> tuple[str, list[str]]:
     folders = ("documents", "quarantine")
     others = [dropped.filter(pc.invert(is_copy)), *(_read(out / folder, _KEY_COLUMNS) for folder in folders)]
     wanted = pa.array(sorted({row["detail"] for row in copies}), pa.string())
-    found = [table.filter(pc.is_in(table["id"], value_set=wanted)).to_pylist() for table in others]
-    originals = {row["id"]: row for rows in found for row in rows}
+    rows_by_table = [table.filter(pc.is_in(table["id"], value_set=wanted)).to_pylist() for table in others]
+    originals = {row["id"]: row for rows in rows_by_table for row in rows}
     problems = [f"{row['id']} is called a copy of {row['detail']}, which did not go on"
                 for row in copies if row["detail"] not in originals]  # fmt: skip
     pairs = [(row, originals[row["detail"]]) for row in copies if row["detail"] in originals]
     inputs, compared = InputReader(record, remote_settings(record)), 0
     for copy, original in random.Random(record.fingerprint).sample(pairs, min(sample, len(pairs))):
         try:
-            copied, kept = (inputs.at(row["warc_path"], row["warc_offset"], row["id"]) for row in (copy, original))
+            copied, kept = (inputs.read(row["warc_path"], row["warc_offset"], row["id"]) for row in (copy, original))
         except UnreachableInput:
             continue
         compared += 1
         if (copied.body, codec_name(copied.charset)) != (kept.body, codec_name(kept.charset)):
             problems.append(f"{copy['warc_path']} at {copy['warc_offset']}: not the bytes of {original['id']}")
-    lost = {row["id"] for row in found[2]}
+    lost = {row["id"] for row in rows_by_table[2]}
     of_lost = sum(row["detail"] in lost for row in copies)
-    looked_at = f"{len(copies)} copies, {of_lost} of them of quarantined pages; {compared} compared{inputs.note()}"
-    return looked_at, problems
+    looked_at = f"{len(copies)} copies, {of_lost} of them of quarantined pages; {compared} compared"
+    return looked_at + inputs.describe_unreachable(), problems
 
 
 def _hash(row: dict[str, object]) -> int:
@@ -281,7 +281,7 @@ def _pointers(out: Path, record: RunRecord, sample: int) -> tuple[str, list[str]
     inputs, problems, read = InputReader(record, remote_settings(record)), [], 0
     for row in table.take(pa.array(chosen, pa.int64())).to_pylist():
         try:
-            found = inputs.at(row["warc_path"], row["warc_offset"], row["id"])
+            found = inputs.read(row["warc_path"], row["warc_offset"], row["id"])
             read += 1
         except UnreachableInput:
             continue
@@ -291,7 +291,7 @@ def _pointers(out: Path, record: RunRecord, sample: int) -> tuple[str, list[str]
             continue
         if (found.id, found.url) != (row["id"], row["url"]):
             problems.append(f"{row['warc_path']} at {row['warc_offset']}: holds {found.url}, not {row['url']}")
-    return f"{read} documents read again{inputs.note()}", problems
+    return f"{read} documents read again{inputs.describe_unreachable()}", problems
 
 
 def _contamination(out: Path, _: RunRecord, __: int) -> tuple[str, list[str]]:
@@ -349,11 +349,11 @@ def _sum_of_signal(out: Path, stage: str, name: str) -> int:
 def _previous_runs(out: Path, record: RunRecord, _: int) -> tuple[str, list[str]]:
     """The documents of previous runs that `dropped` names, looked up where those runs still are."""
     rows = [row for row in _read(out / "dropped", ["detail", "match_run", "match_url"]).to_pylist() if row["match_run"]]
-    problems, gone = [], []
+    problems, unreachable = [], []
     for run in sorted({row["match_run"] for row in rows}):
         place = record.previous_run(run)
         if place is None:
-            gone.append(run)
+            unreachable.append(run)
             continue
         wanted = {row["detail"]: row["match_url"] for row in rows if row["match_run"] == run}
         for folder in PUBLISHED[:2]:  # what `remove` took out of a run later stands in `dropped`
@@ -363,7 +363,7 @@ def _previous_runs(out: Path, record: RunRecord, _: int) -> tuple[str, list[str]
                         del wanted[row["id"]]
         problems += [f"{run} has no document {name}, {url}" for name, url in sorted(wanted.items())]
     looked_at = f"{len(rows)} documents of earlier runs" if rows else "none were dropped for them"
-    return looked_at + (f"; no longer there: {', '.join(gone)}" if gone else ""), problems
+    return looked_at + (f"; no longer there: {', '.join(unreachable)}" if unreachable else ""), problems
 
 
 def _read(folder: Path, columns: list[str]) -> pa.Table:

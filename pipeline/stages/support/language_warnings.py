@@ -57,16 +57,16 @@ def _unsuited(place: str, stage: Stage, kept: Sequence[str] | None) -> Iterator[
     for names, languages in groups.items():
         which = "any language" if languages == [""] else _listed(languages)
         yield (f"{place}: {_listed(names, 4)} {'are' if len(names) > 1 else 'is'} made for {_listed(stage.MADE_FOR)}, "
-               f"and the run keeps {which}, whose pages may be dropped for it; set {_homes(stage, names)}: see "
+               f"and the run keeps {which}, whose pages may be dropped for it; set {_made_for(stage, names)}: see "
                f"{MULTILINGUAL}")  # fmt: skip
 
 
-def _homes(stage: MadeForLanguages, names: Sequence[str]) -> str:
+def _made_for(stage: MadeForLanguages, names: Sequence[str]) -> str:
     """The fields of a stage where these of its fields are set for single languages."""
     own = [f"{name}_by_language" for name in names if hasattr(stage, f"{name}_by_language")]
     return " and ".join(f"`{name}`" for name in (["languages"] if len(own) < len(names) else []) + own)
 
 
-def _listed(names: Sequence[str], most: int = _MAX_SHOWN) -> str:
-    more = len(names) - most
-    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+def _listed(names: Sequence[str], max_shown: int = _MAX_SHOWN) -> str:
+    more = len(names) - max_shown
+    return ", ".join(names[:max_shown]) + (f" and {more} more" if more > 0 else "")

@@ -34,9 +34,9 @@ _WEB = ("requests", "requests_file", "filelock")
 def recognizer_class(path: str, name: str) -> Any:
     """The class `name` of the module `presidio_analyzer.predefined_recognizers.<path>`."""
     try:
-        return getattr(_alone(f"presidio_analyzer.predefined_recognizers.{path}"), name)
+        return getattr(_import_isolated(f"presidio_analyzer.predefined_recognizers.{path}"), name)
     except (ImportError, AttributeError, TypeError):
-        with _hidden(dict.fromkeys(_HEAVY)):
+        with _stand_ins_loaded(dict.fromkeys(_HEAVY)):
             import presidio_analyzer.predefined_recognizers as whole
 
             return getattr(whole, name)
@@ -47,7 +47,11 @@ def suffix_extractor() -> Any:
     """tldextract with the suffix list of its package; Presidio's own use of it fetches the list from the network."""
     if "tldextract" not in sys.modules:
         stand_ins: dict[str, ModuleType | None] = {name: _StandIn(name) for name in _WEB}
-        with contextlib.suppress(ImportError, AttributeError, TypeError), _hidden(stand_ins), _forgotten("tldextract"):
+        with (
+            contextlib.suppress(ImportError, AttributeError, TypeError),
+            _stand_ins_loaded(stand_ins),
+            _modules_restored("tldextract"),
+        ):
             return _offline_extractor()
     return _offline_extractor()
 
@@ -73,7 +77,7 @@ _loaded: dict[str, ModuleType] = {}
 """Presidio's modules that were loaded alone; they share their base classes."""
 
 
-def _alone(module: str) -> ModuleType:
+def _import_isolated(module: str) -> ModuleType:
     if module not in _loaded:
         package, spec = "presidio_analyzer", importlib.util.find_spec("presidio_analyzer")
         if spec is None or not spec.submodule_search_locations:
@@ -86,18 +90,18 @@ def _alone(module: str) -> ModuleType:
         for name in (package, *(f"{package}.{name}" for name in _PACKAGES)):
             stand_ins[name] = found = ModuleType(name)
             found.__path__ = [folder + name.removeprefix(package).replace(".", "/")]
-        with _forgotten(package), _hidden({**stand_ins, **_loaded}):
+        with _modules_restored(package), _stand_ins_loaded({**stand_ins, **_loaded}):
             root = sys.modules[package]
             for name, source in _BASES.items():
                 setattr(root, name, getattr(importlib.import_module(f"{package}.{source}"), name))
             importlib.import_module(module)
-            own = {name: found for name, found in sys.modules.items() if name.startswith(f"{package}.")}
-            _loaded.update({name: found for name, found in own.items() if name not in stand_ins})
+            modules = {name: found for name, found in sys.modules.items() if name.startswith(f"{package}.")}
+            _loaded.update({name: found for name, found in modules.items() if name not in stand_ins})
     return _loaded[module]
 
 
 @contextlib.contextmanager
-def _hidden(stand_ins: dict[str, Any]) -> Iterator[None]:
+def _stand_ins_loaded(stand_ins: dict[str, Any]) -> Iterator[None]:
     """Put these in the places of modules that are not loaded, for a moment; None: "not to be found"."""
     absent = {name: found for name, found in stand_ins.items() if name not in sys.modules}
     sys.modules.update(absent)
@@ -109,7 +113,7 @@ def _hidden(stand_ins: dict[str, Any]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _forgotten(package: str) -> Iterator[None]:
+def _modules_restored(package: str) -> Iterator[None]:
     """Restore what `sys.modules` holds of a package: its modules loaded meanwhile are this module's own."""
 
     def held() -> dict[str, ModuleType]:

@@ -33,7 +33,7 @@ from pipeline.steps.context import Commits, Context
 from pipeline.steps.registry import DEDUP
 
 CLUSTERS = f"{DEDUP.name}-clusters"
-MOST_TASKS = 1024
+MAX_TASKS = 1024
 """Tasks of a pass at most: each reads from the files of all tasks of the pass before."""
 USED_UP = "used_up"
 """In the notes of a commit whose files are deleted."""
@@ -157,7 +157,7 @@ def node_ranges(group_sizes: Sequence[int], edges: int, memory: int) -> list[tup
     A range has about the edges that fit the memory, both ways round, if they are spread evenly.
     """
     wanted = -(-2 * edges * ROW_BYTES * BLOCK_SHARE // memory)
-    count = max(1, min(wanted, MOST_TASKS, len(group_sizes)))
+    count = max(1, min(wanted, MAX_TASKS, len(group_sizes)))
     ends = np.cumsum(group_sizes)
     targets = ends[-1] * np.arange(1, count) // count
     cuts = np.unique([0, *(np.searchsorted(ends, targets) + 1).tolist(), len(group_sizes)]).tolist()
@@ -166,7 +166,7 @@ def node_ranges(group_sizes: Sequence[int], edges: int, memory: int) -> list[tup
 
 def edge_chunks(edges: Mapping[Path, int], memory: int) -> list[tuple[Path, ...]]:
     """Consecutive files of edges put together until they fill the memory."""
-    room = max(memory // 2 // CONTRACT_BYTES, sum(edges.values()) // MOST_TASKS)
+    room = max(memory // 2 // CONTRACT_BYTES, sum(edges.values()) // MAX_TASKS)
     chunks: list[list[Path]] = []
     left = 0
     for path, pairs in edges.items():
@@ -279,7 +279,7 @@ def _nothing_moved(out: Path, number: int) -> bool:
     """Whether the last large and the last small star both left everything as it was."""
     if number < 2 or number % 2:
         return False
-    return not any(add_counts(Ledger(out, pass_name(one)).committed())["moved"] for one in (number - 1, number))
+    return not any(add_counts(Ledger(out, pass_name(done)).committed())["moved"] for done in (number - 1, number))
 
 
 def _use_up(out: Path, before: int) -> None:

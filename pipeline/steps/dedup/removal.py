@@ -69,12 +69,12 @@ def remove_duplicates(task: RemoveTask) -> Commit:
     documents = task.files.name(DEDUP.folder)
     info = write_table(task.out / documents, _survivors(task, dropped, numbers), schema=task.files.schema)
     entries = [_entry(documents, info, numbers["kept"])]
-    gone = pa.concat_tables(dropped)
-    if len(gone):
+    removed = pa.concat_tables(dropped)
+    if len(removed):
         name = task.files.name("dropped")
-        entries.append(_entry(name, write_table(task.out / name, gone), len(gone)))
-    counts = {**numbers, "read": numbers["kept"] + len(gone), "dropped": len(gone), "quarantined": 0}
-    for row in gone.group_by(["stage", "reason"]).aggregate([([], "count_all")]).to_pylist():
+        entries.append(_entry(name, write_table(task.out / name, removed), len(removed)))
+    counts = {**numbers, "read": numbers["kept"] + len(removed), "dropped": len(removed), "quarantined": 0}
+    for row in removed.group_by(["stage", "reason"]).aggregate([([], "count_all")]).to_pylist():
         counts[f"dropped.{row['stage']}.{row['reason']}"] = row["count_all"]
     if counts["read"] != task.part.rows:
         raise IntegrityError(f"{DEDUP.name} {task.key}: {task.part.rows} documents went in, {counts['read']} came out")
@@ -85,11 +85,11 @@ def remove_duplicates(task: RemoveTask) -> Commit:
 
 def keep_part(task: KeepTask) -> Commit:
     """Pass a part on as it is, under a second name of the same file, and commit."""
-    name, rows, known = f"{DEDUP.folder}/part-{task.key}.parquet", task.part.rows, task.part.file
-    assert known is not None, f"{task.part.path}: no commit names it"
+    name, rows, entry = f"{DEDUP.folder}/part-{task.key}.parquet", task.part.rows, task.part.file
+    assert entry is not None, f"{task.part.path}: no commit names it"
     link_or_copy(task.part.path, task.out / name)
     counts = {"read": rows, "kept": rows, "dropped": 0, "quarantined": 0}
-    commit = Commit(key=task.key, files=(dataclasses.replace(known, path=name),), counts=counts)
+    commit = Commit(key=task.key, files=(dataclasses.replace(entry, path=name),), counts=counts)
     return Ledger(task.out, DEDUP.name).commit(commit)
 
 

@@ -167,8 +167,8 @@ def gather_members(task: MembersTask) -> Commit:
     pairs = read_pairs(task.clusters.path, task.clusters.start, task.clusters.stop)
     rows = pairs[:, 0] & np.uint64(0xFFFFFFFF)
     columns = ["id", "cluster_size"]
-    known = pa.concat_tables(pq.read_table(part.path, columns=columns) for part in task.parts).take(pa.array(rows))
-    ids, sizes = known["id"].to_pylist(), known["cluster_size"].to_numpy()
+    documents = pa.concat_tables(pq.read_table(part.path, columns=columns) for part in task.parts).take(pa.array(rows))
+    ids, sizes = documents["id"].to_pylist(), documents["cluster_size"].to_numpy()
 
     def write(path: Path) -> None:
         write_members(ArrayFile(task.signature), rows, pairs[:, 1], ids, task.buckets, path, sizes)
@@ -184,7 +184,7 @@ def judge_clusters(task: VerdictTask) -> Commit:
 
     def write(path: Path) -> None:
         memory = task.memory // (2 if exact else 1)
-        found = choose(task.members, task.bucket, path, memory, task.previous, exact=exact)
-        counts["clusters"], counts["matched"] = found
+        result = choose(task.members, task.bucket, path, memory, task.previous, exact=exact)
+        counts["clusters"], counts["matched"] = result
 
     return commit_file(task.out, VERDICTS, task.key, write, start, counts)

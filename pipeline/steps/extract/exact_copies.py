@@ -164,8 +164,8 @@ def find_firsts(task: FirstsTask) -> Commit:
     counts: dict[str, int] = {}
 
     def write(path: Path) -> None:
-        numbers = write_firsts(payloads, task.partition, task.partitions, path, task.memory)
-        counts.update(zip(("repeated", "copies"), numbers, strict=True))
+        totals = write_firsts(payloads, task.partition, task.partitions, path, task.memory)
+        counts.update(zip(("repeated", "copies"), totals, strict=True))
 
     name = _firsts(task.partition, task.partitions)
     info = write_atomic(task.out / name, write)

@@ -37,7 +37,7 @@ class ExtractTask:
     reading: Reading
     screen: Screen
     work: StageWork
-    known: InputFile | None
+    recorded: InputFile | None
     """The input as run.json has it."""
     copies: exact_copies.CopyIndex | None
     """What step 0 found; None where it was not asked."""
@@ -49,10 +49,10 @@ def run(
     """The commits of the step, one per input; a task is called by the number of its input."""
     ranges = exact_copies.run(context, inputs, reading, screen, stages)
     work = context.stage_work(stages)
-    known = {item.path: item for item in context.inputs}
+    recorded = {item.path: item for item in context.inputs}
     tasks = [
         ExtractTask(key=f"{number:05d}", input=item, reading=reading, screen=screen, work=work,
-                    known=known.get(item.path),
+                    recorded=recorded.get(item.path),
                     copies=None if ranges is None else exact_copies.CopyIndex(context.out, number, ranges))
         for number, item in enumerate(inputs)
     ]  # fmt: skip
@@ -65,17 +65,17 @@ def extract(task: ExtractTask) -> Commit:
     schema = document_schema(signals_type(work.stages))
     writer = PartWriter(work, PartFiles(step=EXTRACT.name, key=task.key, documents=EXTRACT.folder, schema=schema))
     writer.add_all(guarded(pages, task, work.limits, isolate=work.isolate))
-    _refuse_changed(task.known)
+    _refuse_changed(task.recorded)
     return writer.publish(notes={"input": task.input.path})
 
 
-def _refuse_changed(known: InputFile | None) -> None:
+def _refuse_changed(recorded: InputFile | None) -> None:
     """Raise IntegrityError where a local input is not the file any more whose SHA-256 run.json has."""
-    if known is None or known.modified is None:
+    if recorded is None or recorded.modified is None:
         return
-    status = Path(known.path).stat()
-    if (status.st_size, status.st_mtime_ns) != (known.bytes, known.modified):
-        raise IntegrityError(f"{known.path}: has changed while the build was under way; build into a new --output")
+    status = Path(recorded.path).stat()
+    if (status.st_size, status.st_mtime_ns) != (recorded.bytes, recorded.modified):
+        raise IntegrityError(f"{recorded.path}: has changed while the build was under way; build into a new --output")
 
 
 def pages(task: ExtractTask, resume: Position | None, begin: Begin) -> Iterator[tuple[Position, Outcome]]:
@@ -102,11 +102,11 @@ class _CopyMarker:
     """What is known of copies, for one input after another page; nothing, for a config without `payload_digest`."""
 
     def __init__(self, task: ExtractTask, start: Position, begin: Begin) -> None:
-        asked = exact_copies.split_at_digest(task.work.stages)
+        digest_stage = exact_copies.split_at_digest(task.work.stages)
         self._index = task.copies.read() if task.copies else None
         self._detector = None
-        if asked and asked[0].scope == "split":
-            self._detector = exact_copies.CopyDetector(task.input, task.reading, task.screen, asked[1])
+        if digest_stage and digest_stage[0].scope == "split":
+            self._detector = exact_copies.CopyDetector(task.input, task.reading, task.screen, digest_stage[1])
             # Behind a place that hung or crashed the reader, copies of what lies before it are left to dedup.
             if not begin.reader_failed():
                 self._detector.catch_up(start)

@@ -87,8 +87,8 @@ def take_out_lines(task: WithoutLinesTask) -> Commit:
     text, config = task.text, task.config
     items = _lines(text.part, text.group << 32 | text.first_row, config)
     marked = phases.mark_repeats(items, task.repeats, text, keep_first=config.keep == "first")
-    gone = np.concatenate([mask for _, mask in marked])
-    return phases.write_part(text, dict(_edits(text.part, gone, config)), start)
+    repeated = np.concatenate([mask for _, mask in marked])
+    return phases.write_part(text, dict(_edits(text.part, repeated, config)), start)
 
 
 def _lines(part: Part, place: int, config: LineDedup) -> Iterator[Items]:
@@ -101,13 +101,13 @@ def _lines(part: Part, place: int, config: LineDedup) -> Iterator[Items]:
         yield phases.items_of(batch, range(len(keys)), keys, None, place)
 
 
-def _edits(part: Part, gone: Mask, config: LineDedup) -> Iterator[tuple[int, Edit]]:
-    """The documents with lines to remove; `gone` has an entry for every distinct line, in order."""
+def _edits(part: Part, repeated: Mask, config: LineDedup) -> Iterator[tuple[int, Edit]]:
+    """The documents with lines to remove; `repeated` has an entry for every distinct line, in order."""
     at = 0
     for batch in phases.read_batches(part):
         for row, text in enumerate(batch.texts, batch.row):
             lines = distinct_lines(text, config)
-            removed = {lines[number] for number in np.flatnonzero(gone[at : at + len(lines)]).tolist()}
+            removed = {lines[number] for number in np.flatnonzero(repeated[at : at + len(lines)]).tolist()}
             at += len(lines)
             if removed:
                 rest, count = without_lines(text, removed)

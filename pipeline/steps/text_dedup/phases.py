@@ -41,7 +41,7 @@ from pipeline.storage.files import write_atomic, write_table
 
 READ_ROWS, WRITE_ROWS = 256, 1024
 TOO_SHORT = "too_few_words"
-LEAST_RUN = 1 << 12
+MIN_RUN = 1 << 12
 """Items in a run at least, however little memory there is."""
 
 
@@ -170,14 +170,14 @@ def mark_repeats(
 
     The group's repeats are read once for every block; most parts have one.
     """
-    most, waiting = max(LEAST_RUN, task.memory // MEMORY_BYTES), list[Items]()
-    for some in items:
-        if waiting and sum(map(len, waiting)) + len(some) > most:
-            block = concatenate(waiting)
+    max_items, buffer = max(MIN_RUN, task.memory // MEMORY_BYTES), list[Items]()
+    for batch in items:
+        if buffer and sum(map(len, buffer)) + len(batch) > max_items:
+            block = concatenate(buffer)
             yield block, repeated_elsewhere(files, task.group, block, keep_first=keep_first, apart=apart)
-            waiting = []
-        waiting.append(some)
-    block = concatenate(waiting)
+            buffer = []
+        buffer.append(batch)
+    block = concatenate(buffer)
     yield block, repeated_elsewhere(files, task.group, block, keep_first=keep_first, apart=apart)
 
 
@@ -186,7 +186,7 @@ class RunWriter:
 
     def __init__(self, out: Path, step: str, key: str, memory: int) -> None:
         self._out, self._step, self._key = out, step, key
-        self._most = max(LEAST_RUN, memory // MEMORY_BYTES)
+        self._most = max(MIN_RUN, memory // MEMORY_BYTES)
         self._parts: list[Items] = []
         self._size = 0
         self._entries: list[FileEntry] = []

@@ -32,7 +32,7 @@ from pipeline.steps.text_dedup.phases import Batch, Edit, Group, RunWriter, Text
 
 STEP = step("substring_dedup")
 ANCHORS, SHARED, WINDOWS, REPEATS = (f"{STEP.name}-{name}" for name in ("anchors", "shared", "windows", "repeats"))
-LEAST_RUN = 1 << 14
+MIN_RUN = 1 << 14
 """Hashes in a run of anchors at least."""
 
 
@@ -117,7 +117,7 @@ def _shared(context: Context, groups: Sequence[Group], config: SubstringDedup, m
 def store_anchors(task: GroupTask) -> Commit:
     """Write the anchors of a group as sorted runs, one whenever the memory is used up."""
     start = time.process_time()
-    most = max(LEAST_RUN, task.memory // anchors.MEMORY_BYTES)
+    most = max(MIN_RUN, task.memory // anchors.MEMORY_BYTES)
     entries: list[FileEntry] = []
     found: list[U64] = []
 
@@ -170,8 +170,8 @@ def cut_out_spans(task: WithoutSpansTask) -> Commit:
     marked = phases.mark_repeats(
         items, task.repeats, text, keep_first=config.keep == "first", apart=config.min_words
     )  # fmt: skip
-    gone = [((block.place[mask] - np.uint64(place)).astype(np.int64), block.at[mask]) for block, mask in marked]
-    rows, starts = (np.concatenate(columns) for columns in zip(*gone, strict=True))
+    positions = [((block.place[mask] - np.uint64(place)).astype(np.int64), block.at[mask]) for block, mask in marked]
+    rows, starts = (np.concatenate(columns) for columns in zip(*positions, strict=True))
     return phases.write_part(text, dict(_edits(text.part, rows, starts, config)), start)
 
 
@@ -181,9 +181,9 @@ def _windows(part: Part, place: int, config: SubstringDedup, shared: U64) -> Ite
         found: list[tuple[int, cutting.Windows]] = []
         size = 0
         for row, text in enumerate(batch.texts):
-            for some in cutting.windows(text, config, shared):
-                found.append((row, some))
-                size += len(some.starts)
+            for windows in cutting.windows(text, config, shared):
+                found.append((row, windows))
+                size += len(windows.starts)
                 if size >= cutting.BLOCK:
                     yield _items(batch, found, place)
                     found, size = [], 0
@@ -191,8 +191,9 @@ def _windows(part: Part, place: int, config: SubstringDedup, shared: U64) -> Ite
 
 
 def _items(batch: Batch, found: Sequence[tuple[int, cutting.Windows]], place: int) -> Items:
-    rows, some = [row for row, _ in found], [one for _, one in found]
-    return phases.items_of(batch, rows, [one.digests for one in some], [one.starts for one in some], place)
+    rows, digests, starts = ([row for row, _ in found], [windows.digests for _, windows in found],
+                             [windows.starts for _, windows in found])  # fmt: skip
+    return phases.items_of(batch, rows, digests, starts, place)
 
 
 def _edits(

@@ -146,7 +146,7 @@ def test_neither_parts_nor_memory_change_what_brute_force_finds(tmp_path, monkey
     config = LineDedup(min_documents=4, min_document_words=None)
     wanted = brute_force(rows, config)
     monkeypatch.setattr(dedup_step, "MIN_GROUP", 12)
-    monkeypatch.setattr(phases, "LEAST_RUN", 16)
+    monkeypatch.setattr(phases, "MIN_RUN", 16)
     monkeypatch.setattr(phases, "READ_ROWS", 4)
     assert sum(wanted[row["id"]] != row["text"] for row in rows) / len(rows) > 0.2
     for parts in range(1, 5):

@@ -185,7 +185,7 @@ def test_neither_parts_nor_memory_change_what_is_cut(tmp_path, monkeypatch):
     rows = corpus(3, documents=60)
     wanted = Run(tmp_path / "whole", SMALL, [rows])
     monkeypatch.setattr(dedup_step, "MIN_GROUP", 10)
-    monkeypatch.setattr(phases, "LEAST_RUN", 16)
+    monkeypatch.setattr(phases, "MIN_RUN", 16)
     monkeypatch.setattr(phases, "READ_ROWS", 4)
     monkeypatch.setattr(substrings, "BLOCK", 5)
     for parts in range(1, 5):

@@ -66,7 +66,7 @@ def test_presidio_loaded_in_parts_finds_what_the_whole_package_finds():
     program = (
         "import sys, json; from pipeline.stages.support import presidio, pii_recognizers as ours\n"
         "from pipeline.stages.support.pii_windows import PII_TYPES, Window\n"
-        "if len(sys.argv) > 2: import tldextract; presidio._alone = None\n"
+        "if len(sys.argv) > 2: import tldextract; presidio._import_isolated = None\n"
         "found = [ours.recognize(text, Window(kind, 0, len(text)), ('US',)) for text in json.loads(sys.argv[1])"
         " for kind in PII_TYPES]\n"
         "print(json.dumps(found))"

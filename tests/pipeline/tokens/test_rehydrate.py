@@ -55,9 +55,10 @@ def test_sizes_are_numbers_in_yaml_and_text_in_json():
 def test_weights_from_rates_of_filtering():
     """The least filtered size has the highest weight; a window of 1 does not smooth."""
     sizes, rates = [1, 2, 3, 4, 10, 50], [0.8, 0.5, 0.2, 0.2, 0.35, 0.9]
-    assert weights_from_rates(sizes, rates, 0.5, most=10, window=1) == {1: 1, 3: 10, 10: 6, 50: 1}  # 1 + 9 * 0.15 / 0.3
+    # 1 + 9 * 0.15 / 0.3 for clusters of 10
+    assert weights_from_rates(sizes, rates, 0.5, max_weight=10, window=1) == {1: 1, 3: 10, 10: 6, 50: 1}
     # The middle two become the mean of five weights, 5.5; numpy rounds it to the even 6, and the edge's 5.5, too.
-    assert weights_from_rates(sizes, rates, 0.5, most=10) == {1: 1, 3: 6, 50: 1}
+    assert weights_from_rates(sizes, rates, 0.5, max_weight=10) == {1: 1, 3: 6, 50: 1}
     assert weights_from_rates([1, 2], [0.5, 0.6], 0.5) == {1: 1}
     with pytest.raises(ValueError, match="must ascend from 1"):
         weights_from_rates([2, 3], [0.1, 0.2], 0.5)

@@ -16,7 +16,7 @@ from pipeline.config import load_config
 from pipeline.sources import read_records
 from pipeline.sources.listing import expand
 from pipeline.sources.sampling import take_sample
-from pipeline.tools.forecast import Range, compare, forecast, ratio_estimate, save, saved
+from pipeline.tools.forecast import Range, compare, forecast, load_forecast, ratio_estimate, save_forecast
 from pipeline.tools.schedule import schedule
 
 CONFIG = """
@@ -92,8 +92,8 @@ def test_rows_are_sampled_too(tmp_path):
 def test_a_forecast_of_everything_is_what_comes(crawl, tmp_path):
     config = load_config(crawl / "c.yaml", inputs=[f"{crawl}/*.warc.gz"], output=str(tmp_path / "out"), local=True)
     made = forecast(config, records=60, workers=4)
-    save(made, tmp_path / "out")
-    assert saved(tmp_path / "out") == made
+    save_forecast(made, tmp_path / "out")
+    assert load_forecast(tmp_path / "out") == made
     record = flow.build(config, quiet=True)
     assert made.records.estimate == pytest.approx(record.totals.records, rel=0.25)
     assert made.kept.estimate == pytest.approx(record.totals.kept, rel=0.25)
@@ -148,7 +148,7 @@ def test_a_forecast_for_another_config_is_not_compared(crawl, tmp_path):
     config = load_config(crawl / "c.yaml", inputs=[f"{crawl}/*.warc.gz"], output=str(tmp_path / "out"), local=True)
     band = Range(estimate=1.0, low=0.0, high=2.0)
     made = dataclasses.replace(forecast(config, records=12), config="another", records=band)
-    save(made, tmp_path / "out")
+    save_forecast(made, tmp_path / "out")
     assert compare(tmp_path / "out", flow.build(config, quiet=True)) == []
 
 

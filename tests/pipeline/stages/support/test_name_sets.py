@@ -34,13 +34,8 @@ def test_a_hash_that_lies_across_two_others_is_not_found() -> None:
 
 def test_hashes_at_the_ends_of_the_range_are_found() -> None:
     names = NameSet(struct.pack("<3Q", 0, 2**63, 2**64 - 1))
-    assert [names.has_hash(wanted) for wanted in (0, 1, 2**63, 2**64 - 2, 2**64 - 1)] == [
-        True,
-        False,
-        True,
-        False,
-        True,
-    ]
+    hashes = (0, 1, 2**63, 2**64 - 2, 2**64 - 1)
+    assert [hashed for hashed in hashes if names.has_hash(hashed)] == [0, 2**63, 2**64 - 1]
 
 
 def test_the_empty_set() -> None:

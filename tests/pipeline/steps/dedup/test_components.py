@@ -111,7 +111,7 @@ def test_passes_find_what_union_find_finds(tmp_path, name):
 
 @pytest.mark.parametrize("most", [1, 2, 5])
 def test_neither_ranges_nor_files_change_the_components(tmp_path, monkeypatch, most):
-    monkeypatch.setattr(components, "MOST_TASKS", most)
+    monkeypatch.setattr(components, "MAX_TASKS", most)
     for files in (1, 4, 11):
         out = tmp_path / f"{files}"
         edges = store(out, GRAPHS["at the threshold of a giant"], PER_GROUP, files)
