@@ -81,20 +81,20 @@ def utc_now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
-def _identify(config: PipelineConfig, inputs: Sequence[Input], known: Sequence[InputFile]) -> RunRecord:
+def _identify(config: PipelineConfig, inputs: Sequence[Input], known_inputs: Sequence[InputFile]) -> RunRecord:
     tree = resolved_config(config)
     decides = {key: value for key, value in tree.items() if key != "run"}
     files = {str(path): sha256_file(path) for path in sorted(set(named_files({**decides, "input": None})))}
     files |= {name: RunRecord.read(Path(name)).fingerprint for name in named_previous_runs(tree)}
     places = {name: _absolute(name) for name in files}
-    found = _identify_inputs(inputs, known)
-    own = {name: sources(name) for name in sorted(set(user_stage_names(decides)))}
-    identity = {"config": without_input(decides), "files": files, "versions": _versions(), "sources": own,
-                "inputs": [list(item.identity()) for item in found]}  # fmt: skip
+    input_files = _identify_inputs(inputs, known_inputs)
+    stage_sources = {name: sources(name) for name in sorted(set(user_stage_names(decides)))}
+    identity = {"config": without_input(decides), "files": files, "versions": _versions(), "sources": stage_sources,
+                "inputs": [list(item.identity()) for item in input_files]}  # fmt: skip
     return RunRecord(
         version=pipeline.__version__, versions=_versions(), config=_without_secrets(tree),
-        fingerprint=fingerprint(identity), seed=config.seed, inputs=tuple(found),
-        files=files, places=places, sources=own, state="running", started=utc_now(),
+        fingerprint=fingerprint(identity), seed=config.seed, inputs=tuple(input_files),
+        files=files, places=places, sources=stage_sources, state="running", started=utc_now(),
         warnings=tuple(language_warnings(config.extract, config.filter)),
     )  # fmt: skip
 

@@ -284,13 +284,13 @@ def stored_head(lines: list[bytes], length: int, *, decoded: bool) -> bytes:
     As in Common Crawl's files, a header that no longer holds keeps its place and value under `X-Crawler-...`, and a
     Content-Length that does hold is added at the end.
     """
-    gone = {b"transfer-encoding", *([b"content-encoding"] if decoded else [])}
+    dropped_headers = {b"transfer-encoding", *([b"content-encoding"] if decoded else [])}
     kept, exact = [lines[0].rstrip(b"\r\n")], False
     for line in (line.rstrip(b"\r\n") for line in lines[1:]):
         name, _, value = line.partition(b":")
         key = name.strip().lower()
         exact = exact or (key == b"content-length" and value.strip() == str(length).encode())
-        stale = key in gone or (key == b"content-length" and value.strip() != str(length).encode())
+        stale = key in dropped_headers or (key == b"content-length" and value.strip() != str(length).encode())
         kept.append(b"X-Crawler-" + line if stale else line)
     if not exact:
         kept.append(b"Content-Length: " + str(length).encode())

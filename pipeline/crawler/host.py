@@ -62,8 +62,8 @@ class Host:
         result = self.fetcher(url, max_bytes)
         busy = isinstance(result, Response) and result.status in BUSY
         retry = result.header("Retry-After") if isinstance(result, Response) and busy else None
-        asked = float(retry) if retry and retry.isdecimal() and len(retry) < 9 else 0.0
-        self._ready_at = time.monotonic() + max(delay, min(asked, MAX_RETRY_AFTER))
+        retry_after = float(retry) if retry and retry.isdecimal() and len(retry) < 9 else 0.0
+        self._ready_at = time.monotonic() + max(delay, min(retry_after, MAX_RETRY_AFTER))
         return result
 
     def _read_robots(self, url: Url) -> tuple[Robots, str]:

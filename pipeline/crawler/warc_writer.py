@@ -120,13 +120,13 @@ def payload_type(response: Response) -> str:
 
     A body that begins with a tag of HTML is HTML (MIME Sniffing Standard, section 7.1).
     """
-    shown = detect_mime(response.body) or "application/octet-stream"
-    if shown not in {"text/plain", "application/octet-stream"}:
-        return shown
+    detected = detect_mime(response.body) or "application/octet-stream"
+    if detected not in {"text/plain", "application/octet-stream"}:
+        return detected
     if _HTML_START.match(response.body):
         return "text/html"
-    said = (response.header("Content-Type") or "").partition(";")[0].strip().lower()
-    return said if _MIME.fullmatch(said) else shown
+    declared = (response.header("Content-Type") or "").partition(";")[0].strip().lower()
+    return declared if _MIME.fullmatch(declared) else detected
 
 
 def record_id(kind: str, url: str, date: datetime.datetime) -> str:

@@ -87,17 +87,17 @@ def look_up(payloads: Path, number: int, firsts: Sequence[Path]) -> tuple[pa.Tab
 
     copies, originals = [_COPIES.empty_table()], [_ORIGINALS.empty_table()]
     for partition, file in enumerate(firsts):
-        mine, theirs = _slice(payloads, *partition_bounds(partition, len(firsts))), _table(file)
-        wanted, known = _digests(mine), _digests(theirs)
-        at = np.minimum(np.searchsorted(known, wanted), max(len(known) - 1, 0))
-        found = np.flatnonzero(known[at] == wanted) if len(known) else np.empty(0, np.int64)
-        mine, theirs = mine.take(pa.array(found)), theirs.take(pa.array(at[found]))
-        is_first = pc.equal(theirs["split"], number)
+        pages, first_pages = _slice(payloads, *partition_bounds(partition, len(firsts))), _table(file)
+        page_digests, first_digests = _digests(pages), _digests(first_pages)
+        at = np.minimum(np.searchsorted(first_digests, page_digests), max(len(first_digests) - 1, 0))
+        found = np.flatnonzero(first_digests[at] == page_digests) if len(first_digests) else np.empty(0, np.int64)
+        pages, first_pages = pages.take(pa.array(found)), first_pages.take(pa.array(at[found]))
+        is_first = pc.equal(first_pages["split"], number)
         for name in ("offset", "passed"):
-            is_first = pc.and_(is_first, pc.equal(mine[name], theirs[name]))
-        places = mine.select(["offset", "passed"])
-        copies.append(places.append_column("kept", theirs["id"]).filter(pc.invert(is_first)))
-        originals.append(places.append_column("size", theirs["size"]).filter(is_first))
+            is_first = pc.and_(is_first, pc.equal(pages[name], first_pages[name]))
+        places = pages.select(["offset", "passed"])
+        copies.append(places.append_column("kept", first_pages["id"]).filter(pc.invert(is_first)))
+        originals.append(places.append_column("size", first_pages["size"]).filter(is_first))
     return pa.concat_tables(copies), pa.concat_tables(originals)
 
 

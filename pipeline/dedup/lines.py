@@ -71,8 +71,8 @@ def registrable_domain(host: str) -> str:
     return ".".join(host.split(".")[-2:])
 
 
-def without_lines(text: str, gone: Collection[str]) -> tuple[str, int]:
-    """(the text without the lines `gone`, how many lines that took out).
+def without_lines(text: str, lines: Collection[str]) -> tuple[str, int]:
+    """(the text without `lines`, how many lines that took out).
 
     A blank line that stood between two removed ones, or would double another, goes with them.
     """
@@ -80,7 +80,7 @@ def without_lines(text: str, gone: Collection[str]) -> tuple[str, int]:
     removed, open_end = 0, False
     for line in text.split("\n"):
         bare = line.strip()
-        if bare in gone:
+        if bare in lines:
             removed, open_end = removed + 1, True
         elif bare or not open_end or (kept and kept[-1].strip()):
             kept.append(line)

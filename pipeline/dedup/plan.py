@@ -123,7 +123,7 @@ def suggest(threshold: float, max_hashes: int, recall: float = RECALL) -> Sugges
         needed = _least_bands(threshold, 1, recall)
         raise ValueError(f"no bands and rows of at most {max_hashes} hashes find {recall:g} of the pairs at "
                          f"{threshold:g}; {needed} hashes can")  # fmt: skip
-    return min(choices, key=lambda one: (round(one.false_positives, 9), one.hashes))
+    return min(choices, key=lambda choice: (round(choice.false_positives, 9), choice.hashes))
 
 
 def _least_bands(threshold: float, rows: int, recall: float) -> int:

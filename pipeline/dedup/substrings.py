@@ -169,10 +169,10 @@ def cut_out(text: str, starts: Index, config: SubstringDedup) -> Cut:
     covered = np.zeros(len(words) + 1, np.int64)
     np.add.at(covered, starts, 1)
     np.add.at(covered, starts + config.min_words, -1)
-    gone = np.cumsum(covered)[:-1] > 0
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], gone, [False]]).astype(np.int8)))
+    removed = np.cumsum(covered)[:-1] > 0
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], removed, [False]]).astype(np.int8)))
     stretches = list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
-    return Cut(_without(text, words, stretches), len(stretches), int(gone.sum()))
+    return Cut(_without(text, words, stretches), len(stretches), int(removed.sum()))
 
 
 def _anchors(words: CutWords, config: SubstringDedup) -> tuple[U64, Index]:

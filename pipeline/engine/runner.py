@@ -102,8 +102,8 @@ class RayRunner:
                     running.add(remote.remote(batch.tasks, BATCH_SECONDS), batch, time.monotonic())
                 slow_after = waiting.slow_after(options.straggler_factor, options.straggler_seconds)
                 for batch in running.stragglers(slow_after, time.monotonic()):
-                    again = remote.options(scheduling_strategy=self._on_node(sound))
-                    running.add(again.remote(batch.tasks, BATCH_SECONDS), batch, time.monotonic())
+                    second = remote.options(scheduling_strategy=self._on_node(sound))
+                    running.add(second.remote(batch.tasks, BATCH_SECONDS), batch, time.monotonic())
                 for reference in self._finished(running):
                     batch = running.end(reference)
                     result = self._result(reference, batch)

@@ -53,14 +53,14 @@ def collect_contamination(out: Path, record: RunRecord) -> ContaminationReport |
     if not (out / ITEMS).is_file():
         return None
     rows = read_table(out / ITEMS).to_pylist()
-    met = [row for row in rows if row["kept"] or row["dropped"]]
-    met.sort(key=lambda row: (row["kept"] == 0, -row["length"], row["benchmark"], row["item"]))
+    matched = [row for row in rows if row["kept"] or row["dropped"]]
+    matched.sort(key=lambda row: (row["kept"] == 0, -row["length"], row["benchmark"], row["item"]))
     unchecked = [row for row in rows if not row["checked"]]
     names = dict.fromkeys(row["benchmark"] for row in rows)
     return ContaminationReport(
         benchmarks=[_benchmark(name, [row for row in rows if row["benchmark"] == name]) for name in names],
-        items=_with_matches(out, met[:MAX_ITEMS]),
-        more_items=max(0, len(met) - MAX_ITEMS),
+        items=_with_matches(out, matched[:MAX_ITEMS]),
+        more_items=max(0, len(matched) - MAX_ITEMS),
         unchecked=len(unchecked),
         unchecked_examples=[f"{row['benchmark']} {row['item']}" for row in unchecked[:EXAMPLES]],
         left_by_stage=sum(number for name, number in record.totals.dropped.items() if name.endswith(STAGE)),

@@ -53,7 +53,7 @@ class Datatrove:
         """Run the block over this one document."""
         block, dropped = _block(self.class_, json.dumps(dict(self.args), sort_keys=True))
         dropped.reasons.clear()
-        kept = list(block.run(iter([_theirs(doc)]), rank=0, world_size=1))
+        kept = list(block.run(iter([_as_datatrove_document(doc)]), rank=0, world_size=1))
         if len(kept) > 1:
             raise TypeError(f"{self.class_} made {len(kept)} documents of one; a stage makes one or none")
         if kept:
@@ -121,7 +121,7 @@ def _as_block(found: Any, args: Mapping[str, Any]) -> Any:
     return types.SimpleNamespace(run=functools.partial(found, **args))
 
 
-def _theirs(doc: Document) -> Any:
+def _as_datatrove_document(doc: Document) -> Any:
     from datatrove.data import Document as TheirDocument
 
     metadata = {

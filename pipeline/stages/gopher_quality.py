@@ -132,8 +132,8 @@ class GopherQuality:
         """`stop_words` where another language is judged by the English ones."""
         default = next(field.default for field in dataclasses.fields(self) if field.name == "stop_words")
         needed = limit_of(self, "min_stop_words", language)
-        theirs = language in self.MADE_FOR or self._stop_words(language) != default
-        return () if theirs or not needed else ("stop_words",)
+        suited = language in self.MADE_FOR or self._stop_words(language) != default
+        return () if suited or not needed else ("stop_words",)
 
     def __call__(self, doc: Document) -> Document | Drop:
         return decide(self, doc)

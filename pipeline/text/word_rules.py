@@ -230,21 +230,23 @@ _NO_CONTRACTION = ["ill", "its", "hell", "shell", "shed", "were", "well", "whore
 
 def _english() -> dict[str, tuple[str, ...]]:
     """Contractions, times and abbreviations of English."""
-    whole: dict[str, tuple[str, ...]] = {}
+    exceptions: dict[str, tuple[str, ...]] = {}
     for stem, ending in _contractions():
         parts = tuple(re.findall(r"n't|'?[a-z]+", ending))
         for first in (stem, stem.title()):
-            whole[first + ending] = (first, *parts)
-            whole[(first + ending).replace("'", "")] = (first, *(part.replace("'", "") for part in parts))
+            exceptions[first + ending] = (first, *parts)
+            exceptions[(first + ending).replace("'", "")] = (first, *(part.replace("'", "") for part in parts))
     for word in _NO_CONTRACTION:
-        whole.pop(word, None)
-        whole.pop(word.title(), None)
-    whole |= {f"{hour}{half}": (str(hour), half) for hour in range(1, 13) for half in ("am", "pm", "a.m.", "p.m.")}
-    whole |= {word: (word,) for word in _ABBREVIATIONS.split()}
-    whole |= {"let's": ("let", "'s"), "Let's": ("Let", "'s"), "y'all": ("y'", "all"), "yall": ("y", "all")}
-    whole |= {"c'mon": ("c'm", "on"), "C'mon": ("C'm", "on")}
-    curly = {chunk: parts for chunk, parts in whole.items() if "'" in chunk}
-    return whole | {c.replace("'", "’"): tuple(part.replace("'", "’") for part in parts) for c, parts in curly.items()}
+        exceptions.pop(word, None)
+        exceptions.pop(word.title(), None)
+    exceptions |= {f"{hour}{half}": (str(hour), half) for hour in range(1, 13) for half in ("am", "pm", "a.m.", "p.m.")}
+    exceptions |= {word: (word,) for word in _ABBREVIATIONS.split()}
+    exceptions |= {"let's": ("let", "'s"), "Let's": ("Let", "'s"), "y'all": ("y'", "all"), "yall": ("y", "all")}
+    exceptions |= {"c'mon": ("c'm", "on"), "C'mon": ("C'm", "on")}
+    curly = {chunk: parts for chunk, parts in exceptions.items() if "'" in chunk}
+    return exceptions | {
+        c.replace("'", "’"): tuple(part.replace("'", "’") for part in parts) for c, parts in curly.items()
+    }
 
 
 _INITIALS = (f"{letter}." for letter in "abcdefghijklmnopqrstuvwxyzäöü")

@@ -119,11 +119,11 @@ def remove(out: Path, target: Path, takedown: Takedown) -> Removed:
     work.mkdir(parents=True)
     for folder in _COPIED:
         shutil.copytree(out / folder, work / folder, ignore=_only_commits if folder == "steps" else None)
-    gone = _rewrite_documents(out, work, takedown)
-    contamination.remove_pages(out, work, gone)
+    removed_ids = _rewrite_documents(out, work, takedown)
+    contamination.remove_pages(out, work, removed_ids)
     before = open_shards(out)
-    rewritten = _rewrite_shards(before, work, gone)
-    removed = Removed(len(gone), record.totals.tokens - _tokens(work), rewritten, len(before.shards), unmatched)
+    rewritten = _rewrite_shards(before, work, removed_ids)
+    removed = Removed(len(removed_ids), record.totals.tokens - _tokens(work), rewritten, len(before.shards), unmatched)
     _describe(record, work, takedown)
     work.rename(target)
     return removed
@@ -152,7 +152,7 @@ def _only_commits(folder: str, names: list[str]) -> list[str]:
 
 def _rewrite_documents(out: Path, work: Path, takedown: Takedown) -> dict[str, str]:
     """Write every documents part anew and commit it; the ids that are gone, with the reason."""
-    gone: dict[str, str] = {}
+    removed_ids: dict[str, str] = {}
     for commit in Ledger(out, TOKENIZE.name).committed().values():
         entry = commit.file(TOKENIZE.folder)
         if entry is None:
@@ -161,10 +161,10 @@ def _rewrite_documents(out: Path, work: Path, takedown: Takedown) -> dict[str, s
         verdicts = [takedown.verdict(url) for url in table["url"].to_pylist()]
         kept = table.filter(pa.array([verdict is None for verdict in verdicts], pa.bool_()))
         leaving = [(row, verdict) for row, verdict in zip(_places(table), verdicts, strict=True) if verdict]
-        gone |= {row["id"]: f"{TOKENIZE.name}.{STAGE}.{verdict.reason}" for row, verdict in leaving}
+        removed_ids |= {row["id"]: f"{TOKENIZE.name}.{STAGE}.{verdict.reason}" for row, verdict in leaving}
         rows = [dropped_row(row, TOKENIZE.name, STAGE, verdict) for row, verdict in leaving]
         _commit(work, commit, entry, kept, rows)
-    return gone
+    return removed_ids
 
 
 def _places(table: pa.Table) -> list[Place]:
@@ -202,7 +202,7 @@ def _table(work: Path, path: str, table: pa.Table) -> FileEntry:
     return FileEntry(path=path, bytes=info.bytes, sha256=info.sha256, rows=len(table))
 
 
-def _rewrite_shards(before: ShardSet, work: Path, gone: Mapping[str, str]) -> int:
+def _rewrite_shards(before: ShardSet, work: Path, removed_ids: Mapping[str, str]) -> int:
     """Copy the shards that hold none of the documents, write the others anew; how many those were."""
     folder = work / shards.TOKENS
     folder.mkdir()
@@ -210,7 +210,7 @@ def _rewrite_shards(before: ShardSet, work: Path, gone: Mapping[str, str]) -> in
     infos, rewritten = [], 0
     for number, (shard, info) in enumerate(zip(before.shards, before.manifest.shards, strict=True)):
         docs = shard.docs()
-        stays = np.array([name not in gone for name in docs["id"].to_pylist()], dtype=bool)
+        stays = np.array([name not in removed_ids for name in docs["id"].to_pylist()], dtype=bool)
         if stays.all():
             for path in (shard.path, index_path(shard.path), docs_path(shard.path)):
                 shutil.copyfile(path, folder / path.name)

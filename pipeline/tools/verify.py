@@ -238,8 +238,8 @@ def _shards(out: Path, record: RunRecord, _: int) -> tuple[str, list[str]]:
     if manifest.tokens != record.totals.tokens:
         problems.append(f"manifest.json says {manifest.tokens} tokens, run.json {record.totals.tokens}")
     if manifest.documents != record.totals.kept + record.totals.repeats:
-        said = f"{record.totals.kept} kept and {record.totals.repeats} repeats"
-        problems.append(f"manifest.json says {manifest.documents} documents, run.json {said}")
+        recorded = f"{record.totals.kept} kept and {record.totals.repeats} repeats"
+        problems.append(f"manifest.json says {manifest.documents} documents, run.json {recorded}")
     for name in ("tokens", "documents"):
         total = sum(getattr(info, name) for info in manifest.shards)
         if total != getattr(manifest, name):
@@ -329,10 +329,10 @@ def _removed_text(out: Path, record: RunRecord, _: int) -> tuple[str, list[str]]
         if counts["characters_read"] != after:
             problems.append(f"{step.name}: {counts['characters_read']} characters went in, {after} are accounted for")
         for name in step.signals:
-            found, said = _sum_of_signal(out, step.stage, name), counts[f"{name}_removed"]
-            fewer = found < said and record.totals.kept == counts["kept"]  # later steps may drop documents
-            if found > said or fewer:
-                problems.append(f"{step.name}: {said} {name} removed, the documents say {found}")
+            counted, recorded = _sum_of_signal(out, step.stage, name), counts[f"{name}_removed"]
+            fewer = counted < recorded and record.totals.kept == counts["kept"]  # later steps may drop documents
+            if counted > recorded or fewer:
+                problems.append(f"{step.name}: {recorded} {name} removed, the documents say {counted}")
         looked_at.append(f"{counts['characters_removed']:,} characters by {step.name}")
     return ", ".join(looked_at) or "nothing was taken out", problems
 

@@ -31,9 +31,9 @@ def decide(stage: QualityStage, doc: Document) -> Document | Drop:
 
 def first_broken(stage: Any, rules: Sequence[Rule], values: Mapping[str, float], language: str = "") -> Drop | None:
     """The Drop of the first rule that the raw values break, under the limits of the language."""
-    own = stage.languages.get(language) or _NONE
+    language_limits = stage.languages.get(language) or _NONE
     for rule in rules:
-        limit = own[rule.limit] if rule.limit in own else getattr(stage, rule.limit)
+        limit = language_limits[rule.limit] if rule.limit in language_limits else getattr(stage, rule.limit)
         value = values[rule.signal]
         if limit is not None and (value < limit if rule.kind == "at least" else value > limit):
             return Drop(rule.reason, value=value, limit=limit)
@@ -42,8 +42,8 @@ def first_broken(stage: Any, rules: Sequence[Rule], values: Mapping[str, float],
 
 def limit_of(stage: Any, limit: str, language: str = "") -> float | None:
     """A limit as it holds for a language; None: off."""
-    own: Mapping[str, float | None] = stage.languages.get(language) or _NONE
-    value: float | None = own[limit] if limit in own else getattr(stage, limit)
+    language_limits: Mapping[str, float | None] = stage.languages.get(language) or _NONE
+    value: float | None = language_limits[limit] if limit in language_limits else getattr(stage, limit)
     return value
 
 

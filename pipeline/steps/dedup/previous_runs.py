@@ -106,18 +106,18 @@ def _group(
         found = f"version {commit.notes.get('version')}, this tokenmill reads {INDEX_VERSION}"
         problem = f"the index of '{name}' has {found}"
         raise InputError(place, problem, hint=_REBUILD)
-    signature = _whole(place, name, folder, commit.files[0])
+    signature = _existing_file(place, name, folder, commit.files[0])
     parts, digests = [], [commit.files[0].sha256]
     for key, rows in commit.notes["parts"]:
         entry = documents.get(key)
         if entry is None or entry.rows != rows:
             raise InputError(place, f"'{name}': documents part {key} is not the one that was indexed", hint=_REBUILD)
-        parts.append(Part(key=key, path=_whole(place, name, folder, entry), rows=rows))
+        parts.append(Part(key=key, path=_existing_file(place, name, folder, entry), rows=rows))
         digests.append(entry.sha256)
     return PreviousRunGroup(run=name, signature=signature, parts=tuple(parts), sha256=tuple(digests))
 
 
-def _whole(place: str, name: str, folder: Path, entry: FileEntry) -> Path:
+def _existing_file(place: str, name: str, folder: Path, entry: FileEntry) -> Path:
     path = folder / entry.path
     if not path.is_file():
         raise InputError(place, f"'{name}': {entry.path} is gone", hint=_REBUILD)

@@ -102,15 +102,15 @@ def _survivors(task: RemoveTask, dropped: list[pa.Table], numbers: dict[str, int
         for batch in source.iter_batches(READ_ROWS):
             table = pa.Table.from_batches([batch])
             low, high = np.searchsorted(rows, [first, first + len(table)]).tolist()
-            kept, gone = _apply(table, rows[low:high] - first, verdicts.slice(low, high - low), task)
-            dropped.append(gone)
+            kept, removed = _apply(table, rows[low:high] - first, verdicts.slice(low, high - low), task)
+            dropped.append(removed)
             numbers["kept"] += len(kept)
             numbers["entered"] += int(table["cluster_size"].to_numpy().sum())
             sizes = (kept if task.remove else table)["cluster_size"].to_numpy()
             numbers["represented"] += int(sizes.sum())
-            here = np.zeros(len(table), np.bool_)
-            here[rows[low:high] - first] = verdicts["old"].slice(low, high - low).is_valid().to_numpy()
-            numbers["matched"] += int(table["cluster_size"].to_numpy()[here].sum())
+            matched = np.zeros(len(table), np.bool_)
+            matched[rows[low:high] - first] = verdicts["old"].slice(low, high - low).is_valid().to_numpy()
+            numbers["matched"] += int(table["cluster_size"].to_numpy()[matched].sum())
             numbers["clusters"] += pc.sum(pc.equal(kept["cluster_id"], kept["id"])).as_py() or 0
             first += len(table)
             yield kept.select(task.files.schema.names).cast(task.files.schema)
@@ -147,8 +147,8 @@ def _apply(table: pa.Table, rows: Rows, verdicts: pa.Table, task: RemoveTask) ->
         table = table.set_column(table.schema.get_field_index(name), name, column)
     survives = np.ones(len(table), np.bool_)
     survives[rows[~stays]] = False
-    gone = table.take(pa.array(rows[~stays]))
-    return table.filter(pa.array(survives)), _dropped(gone, verdicts.filter(pa.array(~stays)), task.dropped_text)
+    removed = table.take(pa.array(rows[~stays]))
+    return table.filter(pa.array(survives)), _dropped(removed, verdicts.filter(pa.array(~stays)), task.dropped_text)
 
 
 def _dropped(documents: pa.Table, verdicts: pa.Table, dropped_text: bool) -> pa.Table:

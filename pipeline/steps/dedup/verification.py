@@ -176,10 +176,10 @@ def verify_pairs(task: VerifyTask) -> Commit:
         with PairWriter(path) as writer:
             for larger, smaller in _pairs(task.candidates, task.group, task.memory // 4):
                 apart = larger != smaller
-                one, other = distinct(larger[apart], smaller[apart])
-                similar = jaccards(task.sets, one, other, task.memory // 2) >= task.min_jaccard
-                writer.append(one[similar], other[similar])
-                counts["compared"] += len(one)
+                left, right = distinct(larger[apart], smaller[apart])
+                similar = jaccards(task.sets, left, right, task.memory // 2) >= task.min_jaccard
+                writer.append(left[similar], right[similar])
+                counts["compared"] += len(left)
             counts["edges"] = writer.pairs
 
     return commit_file(task.out, VERIFIED, task.key, write, start, counts)

@@ -42,12 +42,12 @@ def watched_items(
                 yield position, item
                 continue
         faults += 1
-        again = None if blame.final else _next_start(source, reading, behind + 1)
-        length = max(0, (source.bytes if again is None else again) - behind)
+        retry = None if blame.final else _next_start(source, reading, behind + 1)
+        length = max(0, (source.bytes if retry is None else retry) - behind)
         yield Position(behind), Gap(warc_path=source.path, warc_offset=behind, length=length, cause=_cause(blame))
-        if again is None:
+        if retry is None:
             return
-        found = items(source, reading, screen, Position(again))
+        found = items(source, reading, screen, Position(retry))
 
 
 def _cause(blame: Blame) -> str:
