@@ -10,7 +10,7 @@ from pipeline.cli.forecast import show_comparison
 from pipeline.cli.main import app
 from pipeline.contract.errors import InputError, UserError
 from pipeline.contract.run import Totals
-from pipeline.tools.forecast import Forecast, Range, config_identity, save
+from pipeline.tools.forecast import Forecast, Range, config_identity, save_forecast
 
 CONFIG = {"input": {}, "filter": ["c4"], "run": {}}
 
@@ -27,7 +27,7 @@ def made(**fields):
 
 def compared(out, capsys, forecast, **fields):
     """The rows of the table, by name."""
-    save(forecast, out)
+    save_forecast(forecast, out)
     show_comparison(out, run_record(config=CONFIG, **fields))
     rows = [[cell.strip() for cell in line.split("│")] for line in capsys.readouterr().out.splitlines() if "│" in line]
     return {name: rest for name, *rest in rows}
@@ -58,7 +58,7 @@ def test_hours_and_bytes_have_the_unit_that_fits(tmp_path, capsys, hours, size, 
 
 def test_without_a_forecast_for_this_config_nothing_is_shown(tmp_path, capsys):
     show_comparison(tmp_path, run_record(config=CONFIG))
-    save(made(config="another"), tmp_path)
+    save_forecast(made(config="another"), tmp_path)
     show_comparison(tmp_path, run_record(config=CONFIG))
     assert capsys.readouterr().out == ""
 

@@ -66,7 +66,7 @@ def test_a_file_is_complete_after_so_many_pages_and_outcomes_come_back_as_writte
     crawl = CrawlFolder(tmp_path, CONFIG)
     links = [parse_url("http://a.example/x")]
     with crawl.locked():
-        assert crawl.earlier() == []
+        assert crawl.read_outcomes() == []
         first = crawl.write(
             entry("0", depth=1, via="http://a.example/"), page(truncated="length"), links, {"too_deep": 1}
         )
@@ -81,14 +81,14 @@ def test_a_file_is_complete_after_so_many_pages_and_outcomes_come_back_as_writte
     assert 0 < first.offset < first.offset + first.length < last.offset
     again = CrawlFolder(tmp_path, CONFIG)
     with again.locked():
-        assert again.earlier() == [first, *others, last]
+        assert again.read_outcomes() == [first, *others, last]
 
 
 def test_new_outcomes_go_into_the_file_after_the_complete_ones(tmp_path):
     for _ in range(2):
         crawl = CrawlFolder(tmp_path, CONFIG)
         with crawl.locked():
-            crawl.earlier()
+            crawl.read_outcomes()
             write(crawl, page(), page())
     assert [name for name in names(tmp_path) if name.endswith(".gz")] == ["crawl-00000.warc.gz", "crawl-00001.warc.gz"]
 
@@ -115,10 +115,10 @@ def test_a_finished_crawl_has_its_summary(tmp_path):
 
 def test_one_crawl_holds_a_folder_at_a_time(tmp_path):
     first, second = CrawlFolder(tmp_path, CONFIG), CrawlFolder(tmp_path, CONFIG)
-    with first.locked(), pytest.raises(InputError, match="another crawl is writing here"), second.claimed():
+    with first.locked(), pytest.raises(InputError, match="another crawl is writing here"), second.locked():
         pass
     with second.locked():
-        assert second.earlier() == []
+        assert second.read_outcomes() == []
 
 
 def test_other_settings_and_lost_indexes_are_refused(tmp_path):
@@ -133,4 +133,4 @@ def test_other_settings_and_lost_indexes_are_refused(tmp_path):
         CrawlFolder(tmp_path, CONFIG).locked(),
         pytest.raises(IntegrityError, match=r"index crawl-00000\.jsonl is missing"),
     ):
-        CrawlFolder(tmp_path, CONFIG).earlier()
+        CrawlFolder(tmp_path, CONFIG).read_outcomes()
