@@ -55,6 +55,8 @@ from pipeline.steps.tokenize import step as tokenize_step
 from pipeline.steps.tokenize.tokenizer import tokenizer_for
 from pipeline.tokens.tokenizer import load_tokenizer
 
+_MAX_REPAIRS = 5  # a disk that damages more files while one run is under way should be replaced, not worked around
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class BuildInputs:
@@ -64,9 +66,6 @@ class BuildInputs:
     inputs: Sequence[Input]
     previous: Sequence[PreviousRunGroup]
     """Documents of previous runs (`dedup.previous_runs`)."""
-
-
-_MAX_REPAIRS = 5  # a disk that damages more files while one run is under way should be replaced, not worked around
 
 
 def build(config: PipelineConfig, *, quiet: bool = False, warn: bool = True, reuse: Path | None = None) -> RunRecord:
