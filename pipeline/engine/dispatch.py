@@ -21,7 +21,7 @@ MIN_FINISHED_BATCHES = 3
 """Batches that must have finished before another can be called slow."""
 
 
-class Waiting(Generic[T]):
+class TaskQueue(Generic[T]):
     """The tasks of a step that no worker has yet, and how long those took that are done."""
 
     def __init__(self, tasks: Iterable[T]) -> None:
@@ -68,7 +68,7 @@ class Batch(Generic[T]):
     repeated: bool = False
 
 
-class Running(Generic[T]):
+class RunningBatches(Generic[T]):
     """The batches that workers have."""
 
     def __init__(self) -> None:

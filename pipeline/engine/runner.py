@@ -19,7 +19,7 @@ from typing import Any, Protocol, TypeVar
 
 from pipeline.contract.child import module_path
 from pipeline.contract.errors import TokenmillError, UserError
-from pipeline.engine.dispatch import BATCH_SECONDS, Batch, Running, Waiting
+from pipeline.engine.dispatch import BATCH_SECONDS, Batch, RunningBatches, TaskQueue
 from pipeline.engine.settings import RunSettings
 
 T = TypeVar("T")
@@ -91,16 +91,16 @@ class RayRunner:
             max_calls=options.tasks_per_worker,
             scheduling_strategy="SPREAD",
         )(_in_batches(function, str(Path.cwd())))
-        waiting, running = Waiting(tasks), Running[T]()
+        queue, running = TaskQueue(tasks), RunningBatches[T]()
         losers: list[Any] = []
         sound: str | None = None  # a node that has lately finished something
         try:
-            while waiting or running.batches:
+            while queue or running.batches:
                 self._count_workers()
-                while waiting and len(running.batches) < self.workers * ahead:
-                    batch = Batch(waiting.take(self.workers))
+                while queue and len(running.batches) < self.workers * ahead:
+                    batch = Batch(queue.take(self.workers))
                     running.add(remote.remote(batch.tasks, BATCH_SECONDS), batch, time.monotonic())
-                slow_after = waiting.slow_after(options.straggler_factor, options.straggler_seconds)
+                slow_after = queue.slow_after(options.straggler_factor, options.straggler_seconds)
                 for batch in running.stragglers(slow_after, time.monotonic()):
                     second = remote.options(scheduling_strategy=self._on_node(sound))
                     running.add(second.remote(batch.tasks, BATCH_SECONDS), batch, time.monotonic())
@@ -112,8 +112,8 @@ class RayRunner:
                     self._cancel(batch.attempts)
                     losers += [attempt for attempt in batch.attempts.copy() if running.end(attempt)]
                     results, seconds, sound = result
-                    waiting.record_pace(len(results), seconds)
-                    waiting.requeue(batch.tasks[len(results) :])
+                    queue.record_pace(len(results), seconds)
+                    queue.requeue(batch.tasks[len(results) :])
                     yield from results
         except ClusterGoneError:
             raise
@@ -127,7 +127,7 @@ class RayRunner:
         affinity = self.ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
         return affinity(node, soft=True, _spill_on_unavailable=True) if node else "SPREAD"
 
-    def _finished(self, running: Running[T]) -> Iterator[Any]:
+    def _finished(self, running: RunningBatches[T]) -> Iterator[Any]:
         """The attempts that are over, after a second at most; all of them, for looking costs time by their number."""
         references = list(running.batches)
         done, _ = self.ray.wait(references, num_returns=1, timeout=LOOK_SECONDS)

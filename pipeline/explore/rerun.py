@@ -20,7 +20,7 @@ from pipeline.engine.settings import PageLimits
 from pipeline.explore.request import PageError
 from pipeline.sources import read_at
 from pipeline.sources.record import Record
-from pipeline.sources.reopen import place_of
+from pipeline.sources.reopen import locate_input
 from pipeline.sources.rows import Columns
 from pipeline.sources.screen import Screen
 
@@ -154,7 +154,7 @@ def _record(task: _Task) -> Record:
     where, given = task.where, task.input
     columns = build(Columns, given.get("columns") or {}, "run.json: input.columns")
     return read_at(where["warc_path"], where["warc_offset"], id=where["id"], format=given.get("format", "auto"),
-                   dump=given.get("dump", ""), columns=columns, place=place_of(task.file))  # fmt: skip
+                   dump=given.get("dump", ""), columns=columns, place=locate_input(task.file))  # fmt: skip
 
 
 def _parts_of(entries: Any) -> Iterator[Mapping[str, Any]]:

@@ -20,7 +20,7 @@ class UnreachableInput(InputError):
     """An input that is not where it was, may not be read, or is on a server that does not answer."""
 
 
-def place_of(given: InputFile, settings: RemoteSettings = DEFAULTS) -> str:
+def locate_input(recorded: InputFile, settings: RemoteSettings = DEFAULTS) -> str:
     """Where an input of a finished run is read: a local one where it was, whatever the working directory is now.
 
     Where nothing is left there, the path as given is taken if a file of the same size is there: the folder of input and
@@ -29,22 +29,22 @@ def place_of(given: InputFile, settings: RemoteSettings = DEFAULTS) -> str:
     Raises:
         UnreachableInput: there is nothing to read.
     """
-    place = given.path if is_remote(given.path) else given.absolute or given.path
+    place = recorded.path if is_remote(recorded.path) else recorded.absolute or recorded.path
     few = dataclasses.replace(settings, attempts=min(settings.attempts, _MAX_ATTEMPTS))
     try:
-        if not is_remote(place) and not Path(place).exists() and _same_size(given):
-            place = given.path
+        if not is_remote(place) and not Path(place).exists() and _same_size(recorded):
+            place = recorded.path
         open_read(place, few).close()
     except (InputError, OSError) as error:  # OSError: a folder on the way may not be entered
         problem = error.problem if isinstance(error, InputError) else str(error.strerror or error)
-        reason = problem if place == given.path else f"{place} {problem}"
-        raise UnreachableInput(given.path, f"cannot be reached ({reason})") from error
+        reason = problem if place == recorded.path else f"{place} {problem}"
+        raise UnreachableInput(recorded.path, f"cannot be reached ({reason})") from error
     return place
 
 
-def _same_size(given: InputFile) -> bool:
-    path = Path(given.path)
-    return path.is_file() and path.stat().st_size == given.bytes
+def _same_size(recorded: InputFile) -> bool:
+    path = Path(recorded.path)
+    return path.is_file() and path.stat().st_size == recorded.bytes
 
 
 class InputReader:
@@ -90,6 +90,6 @@ class InputReader:
 
     def _find(self, path: str) -> str | UnreachableInput:
         try:
-            return place_of(self._inputs[path], self._settings)
+            return locate_input(self._inputs[path], self._settings)
         except UnreachableInput as error:
             return error

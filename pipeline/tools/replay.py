@@ -19,7 +19,7 @@ from pipeline.document import Drop, Stage, prepare
 from pipeline.engine.isolation import Begin, end_idle, guarded
 from pipeline.engine.settings import PageLimits
 from pipeline.sources import read_at
-from pipeline.sources.reopen import UnreachableInput, place_of
+from pipeline.sources.reopen import UnreachableInput, locate_input
 from pipeline.stages import labels
 from pipeline.steps.registry import EXTRACT, TOKENIZE
 from pipeline.steps.stage_checks import CheckedStage
@@ -161,7 +161,7 @@ def _run(task: _Task, stages: Sequence[tuple[str, Stage]]) -> ReplayOutcome:
     try:
         record = read_at(page.warc_path, page.warc_offset, id=page.id, format=source.format, dump=source.dump,
                          columns=source.columns, settings=task.config.run.remote,
-                         place=place_of(task.input, task.config.run.remote))  # fmt: skip
+                         place=locate_input(task.input, task.config.run.remote))  # fmt: skip
         if record.fault:
             return ReplayOutcome(outcome="quarantined", stage=name, cause=record.fault)
         name = "screen"

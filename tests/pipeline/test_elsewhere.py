@@ -21,7 +21,7 @@ from pipeline.contract.run import InputFile, RunRecord
 from pipeline.explore.rerun import rerun
 from pipeline.flow import build
 from pipeline.report.clusters import find_clusters
-from pipeline.sources.reopen import UnreachableInput, place_of
+from pipeline.sources.reopen import UnreachableInput, locate_input
 from pipeline.tools.replay import replay
 from pipeline.tools.sweep import sweep
 from pipeline.tools.verify import Check, verify
@@ -170,7 +170,7 @@ def test_inputs_that_are_gone_are_a_note(moved, tmp_path, monkeypatch):
 )
 def test_why_an_input_cannot_be_reached(absolute, reason):
     with pytest.raises(UnreachableInput, match=f"cannot be reached .*{reason}"):
-        place_of(InputFile(path="a.warc.gz", absolute=absolute))
+        locate_input(InputFile(path="a.warc.gz", absolute=absolute))
 
 
 def test_an_input_that_is_there_and_another_fails(made, tmp_path, monkeypatch):

@@ -2,21 +2,21 @@
 
 import pytest
 
-from pipeline.engine.dispatch import MAX_BATCH_TASKS, MIN_FINISHED_BATCHES, Batch, Running, Waiting
+from pipeline.engine.dispatch import MAX_BATCH_TASKS, MIN_FINISHED_BATCHES, Batch, RunningBatches, TaskQueue
 
 
-def sizes(waiting, workers):
-    return [len(batch) for batch in iter(lambda: waiting.take(workers), ())]
+def sizes(queue, workers):
+    return [len(batch) for batch in iter(lambda: queue.take(workers), ())]
 
 
 def test_nothing_is_known_at_first_so_tasks_go_alone():
-    assert sizes(Waiting(range(3)), 2) == [1, 1, 1]
+    assert sizes(TaskQueue(range(3)), 2) == [1, 1, 1]
 
 
 def test_every_task_is_taken_once_in_order():
-    waiting = Waiting(range(1000))
-    waiting.record_pace(1, 0.001)
-    taken = [task for batch in iter(lambda: waiting.take(2), ()) for task in batch]
+    queue = TaskQueue(range(1000))
+    queue.record_pace(1, 0.001)
+    taken = [task for batch in iter(lambda: queue.take(2), ()) for task in batch]
     assert taken == list(range(1000))
 
 
@@ -33,45 +33,45 @@ def test_every_task_is_taken_once_in_order():
     ],
 )
 def test_batches_last_seconds_and_leave_something_for_others(seconds, tasks, workers, size):
-    waiting = Waiting(range(tasks))
-    waiting.record_pace(2, 2 * seconds)
-    assert len(waiting.take(workers)) == size
+    queue = TaskQueue(range(tasks))
+    queue.record_pace(2, 2 * seconds)
+    assert len(queue.take(workers)) == size
 
 
 def test_slow_first_tasks_of_workers_are_no_measure():
-    waiting = Waiting(range(100_000))
+    queue = TaskQueue(range(100_000))
     for seconds in (4.0, 4.0, 0.01, 0.01, 0.01):
-        waiting.record_pace(1, seconds)
-    assert len(waiting.take(2)) == 500
+        queue.record_pace(1, seconds)
+    assert len(queue.take(2)) == 500
 
 
 def test_what_a_batch_did_not_begin_comes_next():
-    waiting = Waiting("abcd")
-    assert waiting.take(1) + waiting.take(1) == ("a", "b")
-    waiting.requeue("b")
-    assert [*waiting.take(1), *waiting.take(1)] == ["b", "c"]
+    queue = TaskQueue("abcd")
+    assert queue.take(1) + queue.take(1) == ("a", "b")
+    queue.requeue("b")
+    assert [*queue.take(1), *queue.take(1)] == ["b", "c"]
 
 
 def test_slow_is_said_by_the_median_once_enough_is_known():
-    waiting = Waiting([])
+    queue = TaskQueue([])
     for _ in range(MIN_FINISHED_BATCHES - 1):
-        waiting.record_pace(1, 30.0)
-    assert waiting.slow_after(3.0, 60.0) is None
-    waiting.record_pace(1, 5000.0)
-    assert waiting.slow_after(3.0, 60.0) == 90.0
-    assert waiting.slow_after(3.0, 100.0) == 100.0
-    assert waiting.slow_after(None, 0.0) is None
+        queue.record_pace(1, 30.0)
+    assert queue.slow_after(3.0, 60.0) is None
+    queue.record_pace(1, 5000.0)
+    assert queue.slow_after(3.0, 60.0) == 90.0
+    assert queue.slow_after(3.0, 100.0) == 100.0
+    assert queue.slow_after(None, 0.0) is None
 
 
 def test_nothing_is_slow_while_tasks_wait():
-    waiting = Waiting([1])
+    queue = TaskQueue([1])
     for _ in range(MIN_FINISHED_BATCHES):
-        waiting.record_pace(1, 1.0)
-    assert waiting.slow_after(3.0, 0.0) is None
+        queue.record_pace(1, 1.0)
+    assert queue.slow_after(3.0, 0.0) is None
 
 
 def test_a_straggler_goes_out_once_more():
-    running, slow, fast = Running(), Batch(("slow",)), Batch(("fast",))
+    running, slow, fast = RunningBatches(), Batch(("slow",)), Batch(("fast",))
     running.add("a", slow, 0.0)
     running.add("b", fast, 100.0)
     assert running.stragglers(None, 1000.0) == []
@@ -84,7 +84,7 @@ def test_a_straggler_goes_out_once_more():
 
 
 def test_an_attempt_that_ends_leaves_the_others_of_its_batch():
-    running, batch = Running(), Batch(("t",))
+    running, batch = RunningBatches(), Batch(("t",))
     running.add("first", batch, 0.0)
     running.add("second", batch, 1.0)
     assert running.end("second") is batch
