@@ -8,7 +8,7 @@ from run_records import run_record
 
 from pipeline.contract.errors import InputError
 from pipeline.contract.run import InputFile
-from pipeline.sources.reopen import InputReader, UnreachableInput, place_of
+from pipeline.sources.reopen import InputReader, UnreachableInput, locate_input
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def test_an_input_is_read_where_it_was_whatever_the_folder_is_now(rows, tmp_path
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     monkeypatch.chdir(elsewhere)
-    assert place_of(given(rows)) == str(rows)
+    assert locate_input(given(rows)) == str(rows)
 
 
 def test_a_file_of_the_same_size_at_the_path_as_given_stands_for_one_that_is_gone(rows, tmp_path, monkeypatch):
@@ -35,14 +35,14 @@ def test_a_file_of_the_same_size_at_the_path_as_given_stands_for_one_that_is_gon
     monkeypatch.chdir(tmp_path)
     rows.rename(tmp_path / "kept")
     with pytest.raises(UnreachableInput, match=r"was/rows\.jsonl: cannot be reached"):
-        place_of(moved)
+        locate_input(moved)
     (tmp_path / "was/rows.jsonl").write_bytes((tmp_path / "kept").read_bytes())
-    assert place_of(moved) == str(rows)  # the same folder again
+    assert locate_input(moved) == str(rows)  # the same folder again
     other = given(rows, absolute="/none/rows.jsonl")
-    assert place_of(other) == "was/rows.jsonl"
+    assert locate_input(other) == "was/rows.jsonl"
     (tmp_path / "was/rows.jsonl").write_bytes(b"shorter")
     with pytest.raises(UnreachableInput, match=r"cannot be reached \(/none/rows\.jsonl"):
-        place_of(other)
+        locate_input(other)
 
 
 def test_records_are_found_by_their_pointers_and_lost_inputs_are_counted(rows):
