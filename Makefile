@@ -45,7 +45,7 @@ run: setup
 	bash infra/demo/run.sh $(DEMO)
 
 # Tests of one module share a worker, and those that fill the machine run one by one: see tests/conftest.py.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadgroup
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 8 --dist loadgroup --no-loadscope-reorder
 
 test: setup lint
 	$(PYTEST) -m 'not slow and not system'

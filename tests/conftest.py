@@ -23,29 +23,32 @@ HEAVY = re.compile(
 
 
 def pytest_sessionstart() -> None:
-    """A worker of pytest-xdist ignores SIGINT, and so would every command that a test starts and interrupts."""
+    """What a shell starts in the background ignores SIGINT, and so would every command that a test interrupts."""
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses among the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of one module share its fixtures, so they run in one worker; those that fill the machine, one by one.
+    """Tests that share fixtures run in one worker; those that fill the machine, one by one.
 
-    These come first, because the last worker to end decides how long a run takes.
+    A module shares its fixtures, and where the conftest.py of its folder builds whole runs, the folder does. What takes
+    long comes first (`--no-loadscope-reorder` keeps it so), because the last worker to end decides how long a run takes.
     """
     for item in items:
-        source = _source(item.path)
-        group = "whole-machine" if WHOLE_MACHINE.search(source) else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
-        if HEAVY.search(source):
+        module, beside = _source(item.path), _source(item.path.with_name("conftest.py"))
+        group = item.path.parent if HEAVY.search(beside) else item.path
+        item.add_marker(pytest.mark.xdist_group("whole-machine" if WHOLE_MACHINE.search(module) else str(group)))
+        if HEAVY.search(module + beside):
             item.add_marker(pytest.mark.heavy)
+    items.sort(key=lambda item: item.get_closest_marker("heavy") is None)
     items.sort(key=lambda item: WHOLE_MACHINE.search(_source(item.path)) is None)
 
 
 @functools.cache
 def _source(path: Path) -> str:
-    return path.read_text("utf-8")
+    """Empty where there is no such file, and for this one, whose patterns would match themselves."""
+    return path.read_text("utf-8") if path.exists() and path != Path(__file__) else ""
 
 
 @pytest.fixture(scope="session")
