@@ -33,7 +33,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that share fixtures run in one worker; those that fill the machine, one by one.
 
     A module shares its fixtures, and where the conftest.py of its folder builds whole runs, the folder does. What takes
-    long comes first (`--no-loadscope-reorder` keeps it so), because the last worker to end decides how long a run takes.
+    long comes first (`--no-loadscope-reorder` keeps it so), because the last worker to end decides how long it takes.
     """
     for item in items:
         module, beside = _source(item.path), _source(item.path.with_name("conftest.py"))
