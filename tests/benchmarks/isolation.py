@@ -39,7 +39,7 @@ def task_of(path: Path, engine: str, folder: Path) -> ExtractTask:
                      max_quarantined=None)  # fmt: skip
     (source,) = expand([str(path)])
     return ExtractTask(
-        key="0", input=source, reading=Reading(), screen=config.screen, work=work, known=None, copies=None
+        key="0", input=source, reading=Reading(), screen=config.screen, work=work, recorded=None, copies=None
     )
 
 

@@ -154,7 +154,7 @@ def _task(path: Path, out: Path, stages: tuple[object, ...]) -> ExtractTask:
     )
     source = Input(path=str(path), bytes=path.stat().st_size, format="warc")
     return ExtractTask(
-        key="00000", input=source, reading=Reading(), screen=Screen(), work=work, known=None, copies=None
+        key="00000", input=source, reading=Reading(), screen=Screen(), work=work, recorded=None, copies=None
     )
 
 
