@@ -50,5 +50,5 @@ def test_every_file_it_names_is_there():
     named = set(re.findall(r"`((?:pipeline|training|tests|configs|docs|infra)/[\w/.]*)`", TEXT))
     missing = {name for name in named if not (REPOSITORY / name).exists()}
     # A stage and its test stand for those that a reader would add.
-    assert missing == {"pipeline/stages/no_shouting.py", "tests/pipeline/stages/test_no_shouting.py"}
+    assert missing <= {"pipeline/stages/no_shouting.py", "tests/pipeline/stages/test_no_shouting.py"}
     assert len(named) > 25

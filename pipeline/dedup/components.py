@@ -1,7 +1,7 @@
 """Connected components in memory: which documents are the same, directly or through others.
 
 The result is a list of (document, smallest document of its component); documents without any edge are left out. What
-fits no memory goes through `stars.py` and comes to the same list.
+fits no memory goes through `star_passes.py` and comes to the same list.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """Read an archive whatever state it is in: wrong lengths, members cut or corrupt, junk between them, no members at all.
 
-Slower than FastWARC (about twice the time for gzip), so `warc.py` comes here only for files and places that need it.
+Slower than FastWARC (about twice the time for gzip), so `reader.py` comes here only for files and places that need it.
 
 Its work grows with the bytes of the file and what they decode to, however hostile they are: nothing that was searched
 in vain is searched again, and no byte is put back that a later search would have to pass once more.

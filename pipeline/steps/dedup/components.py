@@ -5,7 +5,7 @@
     last pass -> clusters                                   one task per range of documents
 
 Each pass is a ledger of its own, so that a killed run goes on in the middle of a pass. The files of a pass are deleted
-when the next one is complete; its commits stay, without files, as the record of what it did (see dedup/stars.py).
+when the next one is complete; its commits stay, without files, as the record of what it did (see dedup/star_passes.py).
 """
 
 import dataclasses
