@@ -21,13 +21,13 @@ def test_counts_are_read_after_the_file_is_written(tmp_path):
 
     def write(path):
         path.write_bytes(b"1234")
-        counts["edges"] = 4
+        counts["edges"] = 7
 
     commit = commit_file(tmp_path, "x", "00001", write, time.process_time(), counts, {"version": 2})
     assert Ledger(tmp_path, "x").committed() == {"00001": commit}
-    assert (dict(commit.counts), dict(commit.notes)) == ({"edges": 4}, {"version": 2})
+    assert (dict(commit.counts), dict(commit.notes)) == ({"edges": 7}, {"version": 2})
     assert committed_files(tmp_path, {"00001": commit}) == (tmp_path / "steps/x/files/00001",)
-    assert edge_files(tmp_path, {"00001": commit}) == {tmp_path / "steps/x/files/00001": 4}
+    assert edge_files(tmp_path, {"00001": commit}) == {tmp_path / "steps/x/files/00001": 7}
 
 
 def test_a_task_that_fails_leaves_neither_file_nor_commit(tmp_path):

@@ -23,6 +23,7 @@ def test_inputs_that_are_gone_new_and_changed_are_named():
         "input a is no longer there", "input d is new", "input c has changed (10 -> 12 bytes)",
     ]  # fmt: skip
     assert input_changes(old, old[::-1]) == []
+    assert input_changes([item("a", "1")], [item("a", "2")]) == ["input a has changed (10 -> 10 bytes)"]
 
 
 def test_the_patterns_of_inputs_do_not_count_but_how_they_are_read_does():

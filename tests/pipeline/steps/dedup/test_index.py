@@ -69,6 +69,23 @@ def test_the_index_has_the_signatures_of_what_was_kept(tmp_path, part):
     assert sorted(stored.read("digest.row").tolist()) == [0, 1]
 
 
+def test_rows_of_a_later_part_count_from_the_beginning_of_the_group(tmp_path, part):
+    context = local_context(tmp_path / "out")
+    path = tmp_path / "second.parquet"
+    rows = [document(name, f"the text {name} stands nowhere else in this group", day=5) for name in ("x", "y")]
+    pq.write_table(pa.Table.from_pylist(rows, document_schema(SIGNALS)), path)
+    second = Part(key="00001", path=path, rows=2)
+    commits = dedup_step.run(context, [part, second], CONFIG, SIGNALS)
+    kept = parts_in(context.out, commits.values(), DEDUP.folder)
+    [commit] = index.run(context, [part, second], kept).values()
+    signature = ArrayFile(next((context.out / "steps" / SIGNATURES / "files").iterdir()))
+    stored = ArrayFile(context.out / commit.files[0].path)
+    keys = dict(zip(signature.read("digest.row").tolist(), signature.read("digest.key").tolist(), strict=True))
+    found = dict(zip(stored.read("digest.row").tolist(), stored.read("digest.key").tolist(), strict=True))
+    assert commit.notes["parts"] == [["00000", 2], ["00001", 2]]
+    assert [found[row] for row in (2, 3)] == [keys[row] for row in (3, 4)]
+
+
 def test_documents_that_step_3_has_not_seen_are_refused(tmp_path, part):
     context = local_context(tmp_path / "out")
     dedup_step.run(context, [part], CONFIG, SIGNALS)
