@@ -196,8 +196,8 @@ def _nothing_found(path: str, listed: int) -> InputError:
             return InputError(path, f"is a symbolic link to {local.readlink()}, which does not exist")
         if isinstance(error, PermissionError):
             return InputError(path, "cannot be looked at: Permission denied", hint=_PERMISSION)
-        glob_mend = "quote the glob, so that the shell hands it on as it is" if "*" in path else None
-        return InputError(path, "no file matches", hint=glob_mend)
+        glob_hint = "quote the glob, so that the shell hands it on as it is" if "*" in path else None
+        return InputError(path, "no file matches", hint=glob_hint)
     if stat_module.S_ISDIR(mode):
         return _nothing_in(path, local, listed)
     hint = "write what it gives to a file: a run reads its inputs again when it is resumed"

@@ -24,15 +24,26 @@ from pipeline.contract.errors import InputError, UserError
 from pipeline.storage.remote import DEFAULTS, RangeReader, RemoteSettings, is_remote, remote
 
 __all__ = [
-    "FileInfo", "FileStat", "copy_in", "exists", "is_remote", "list_files", "open_read", "read_bytes", "remove", "stat",
-    "write_atomic", "write_table",
+    "FileInfo",
+    "FileStat",
+    "copy_in",
+    "exists",
+    "is_remote",
+    "link_or_copy",
+    "list_files",
+    "open_read",
+    "read_bytes",
+    "remove",
+    "stat",
+    "write_atomic",
+    "write_table",
 ]  # fmt: skip
 
 ROW_GROUP_ROWS = 10_000
 COMPRESSION_LEVEL = 3
 _MULTI = "*?["
 
-_MENDS = {
+_HINTS = {
     errno.ENOSPC: "free some space or write elsewhere; what was committed before is intact",
     errno.EDQUOT: "free some space or write elsewhere; what was committed before is intact",
     errno.EFBIG: "raise the limit on the size of files (ulimit -f), or write smaller parts",
@@ -144,7 +155,7 @@ def write_atomic(
     target = Path(path)
     if not target.name:  # `.` or a root
         raise UserError(str(path), "cannot be written: is a folder")
-    temporary = target.with_name(f".{target.name[:100]}.{uuid.uuid4().hex}.tmp")
+    temporary = _temporary(target)
     with _writable(path):
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -172,14 +183,22 @@ def link_or_copy(source: Path, target: Path) -> None:
     """A local file under a second name; a copy, where the file system has no links or is another one.
 
     Files of a run are replaced, never changed in place, so that the two names cannot disturb each other.
+
+    Raises:
+        UserError: as of `write_atomic`.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        os.link(source, temporary)
-    except OSError:
-        shutil.copyfile(source, temporary)
-    temporary.replace(target)
+    temporary = _temporary(target)
+    with _writable(target):
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.link(source, temporary)
+            except OSError:
+                shutil.copyfile(source, temporary)
+                _sync(temporary)
+            temporary.replace(target)
+        finally:
+            _discard(temporary)  # a rename onto another name of the same file leaves both
 
 
 def write_table(
@@ -213,6 +232,11 @@ def write_table(
     return write_atomic(path, write, settings)
 
 
+def _temporary(target: Path) -> Path:
+    """A name beside the target that no other attempt has."""
+    return target.with_name(f".{target.name[:100]}.{uuid.uuid4().hex}.tmp")
+
+
 def _fill(temporary: Path, name: str, content: bytes | Callable[[Path], object]) -> FileInfo:
     if callable(content):
         content(temporary)
@@ -237,7 +261,7 @@ def _discard(temporary: Path) -> None:
     try:
         temporary.unlink(missing_ok=True)
     except OSError as error:
-        if error.errno not in _MENDS:
+        if error.errno not in _HINTS:
             raise
 
 
@@ -248,7 +272,7 @@ def _writable(path: str | Path) -> Iterator[None]:
         yield
     except OSError as error:
         problem = f"cannot be written: {error.strerror or error}"
-        raise UserError(str(path), problem, hint=_MENDS.get(error.errno or 0)) from error
+        raise UserError(str(path), problem, hint=_HINTS.get(error.errno or 0)) from error
 
 
 @contextmanager

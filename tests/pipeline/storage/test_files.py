@@ -20,6 +20,7 @@ from pipeline.storage.files import (
     FileInfo,
     FileStat,
     exists,
+    link_or_copy,
     list_files,
     open_read,
     read_bytes,
@@ -182,6 +183,32 @@ def test_local_paths_never_touch_fsspec(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, capture_output=True, text=True)
     assert done.stdout == "[]\n"
+
+
+def test_a_second_name_is_the_same_file_also_when_it_is_given_again(tmp_path):
+    source, target = tmp_path / "a", tmp_path / "folder" / "b"
+    source.write_bytes(b"abc")
+    for _ in range(2):
+        link_or_copy(source, target)
+        assert target.samefile(source)
+        assert [path.name for path in target.parent.iterdir()] == ["b"]
+
+
+def test_where_there_are_no_links_it_is_a_copy(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", refuse)
+    (tmp_path / "a").write_bytes(b"abc")
+    (tmp_path / "b").write_bytes(b"what was there")
+    link_or_copy(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "b").read_bytes() == b"abc" and not (tmp_path / "b").samefile(tmp_path / "a")
+
+
+def test_a_second_name_that_cannot_be_given_is_the_users_mistake(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc")
+    with pytest.raises(UserError, match="cannot be written"):
+        link_or_copy(tmp_path / "a", tmp_path / "a" / "b")
 
 
 def test_every_public_name_is_there():
