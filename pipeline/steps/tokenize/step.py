@@ -5,7 +5,7 @@ spools -> shards of one global, seeded order -> OUT/tokens           one task pe
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 
 import pyarrow as pa
 
@@ -75,12 +75,13 @@ def tokenize(task: TokenizeTask) -> Commit:
     work, encoding = task.work, task.encoding
     schema = document_schema(task.signals, final=True)
     writer = PartWriter(work, PartFiles(step=TOKENIZE.name, key=task.key, documents=TOKENIZE.folder, schema=schema))
-    writer.add_all(_weighted(outcome, task) for outcome in guarded(pages, task, work.limits, isolate=work.isolate))
+    copies: list[int] = []
+    writer.add_all(_weighted(guarded(pages, task, work.limits, isolate=work.isolate), task, copies))
     tokenizer = load_tokenizer(encoding.tokenizer, encoding.end_of_text)
     tokens = tokenizer.encode_documents([row["text"] for row in writer.kept])
     kept = [
-        FinalRow(**row, token_count=len(ids), copies=_copies(row, encoding))
-        for row, ids in zip(writer.kept, tokens, strict=True)
+        FinalRow(**row, token_count=len(ids), copies=times)
+        for row, ids, times in zip(writer.kept, tokens, copies, strict=True)
     ]
     spool = _write_spool(task, kept, tokens)
     counts = {
@@ -90,22 +91,27 @@ def tokenize(task: TokenizeTask) -> Commit:
     return writer.publish(read=task.part.rows, documents=kept, more_files=[spool], more_counts=counts)
 
 
-def _copies(row: DocumentRow, encoding: Encoding) -> int:
-    """How often a document is written to the shards."""
-    rehydrate = encoding.rehydrate
-    return rehydrate.copies(row["id"], row["cluster_size"], encoding.seed) if rehydrate else 1
+def _weighted(outcomes: Iterator[Outcome], task: TokenizeTask, copies: list[int]) -> Generator[Outcome, None, None]:
+    """The outcomes; how often each kept document is written goes to `copies`, and one that never is is dropped."""
+    rehydrate = task.encoding.rehydrate
+    for outcome in outcomes:
+        row, number = outcome.kept, 1
+        if row is not None and rehydrate:
+            number = rehydrate.copies(row["id"], row["cluster_size"], task.encoding.seed)
+            if number == 0:
+                outcome = _left_out(outcome, row, rehydrate, task)
+        if outcome.kept is not None:
+            copies.append(number)
+        yield outcome
 
 
-def _weighted(outcome: Outcome, task: TokenizeTask) -> Outcome:
-    """The outcome of a page; a kept document is dropped where its weight leaves it out."""
-    row, rehydrate = outcome.kept, task.encoding.rehydrate
-    if row is None or rehydrate is None or _copies(row, task.encoding):
-        return outcome
+def _left_out(outcome: Outcome, row: DocumentRow, rehydrate: Rehydrate, task: TokenizeTask) -> Outcome:
+    """The outcome of a document that its weight leaves out."""
     drop = Drop("left_out", value=row["cluster_size"], limit=rehydrate.weight(row["cluster_size"]))
-    where = place_of(row)
-    gone = dropped_row(where, TOKENIZE.name, REHYDRATE, drop, row["text"] if task.work.dropped_text else None)
+    text = row["text"] if task.work.dropped_text else None
+    dropped = dropped_row(place_of(row), TOKENIZE.name, REHYDRATE, drop, text)
     counts = {**outcome.counts, f"dropped.{REHYDRATE}.{drop.reason}": 1}
-    return dataclasses.replace(outcome, kept=None, dropped=gone, counts=counts)
+    return dataclasses.replace(outcome, kept=None, dropped=dropped, counts=counts)
 
 
 def _write_spool(task: TokenizeTask, rows: Sequence[FinalRow], tokens: list[Tokens]) -> FileEntry:
