@@ -31,10 +31,6 @@ def _sections() -> dict[str, type]:
     return {step.name: step.settings_class() for step in OPTIONAL}
 
 
-def _sections_off() -> dict[str, object]:
-    return dict.fromkeys(step.name for step in OPTIONAL)
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class InputConfig:
     """What to read."""
@@ -65,7 +61,7 @@ class PipelineConfig:
     """Step 2: quality rules. Rerun without extracting again."""
     dedup: DedupConfig | None = DedupConfig()
     """Step 3: exact and near duplicates; null keeps them all."""
-    optional: Mapping[str, object] = dataclasses.field(default_factory=_sections_off, metadata={FLATTEN: _sections})
+    optional: Mapping[str, object] = dataclasses.field(default_factory=dict, metadata={FLATTEN: _sections})
     """Sections of the optional steps by name, each a key beside the others; null leaves its step out."""
     tokenize: TokenizeConfig = TokenizeConfig()
     """Step 4: documents to token shards."""
@@ -77,6 +73,7 @@ class PipelineConfig:
     def __post_init__(self) -> None:
         if not -(1 << 63) <= self.seed < 1 << 63:
             raise ValueError(f"seed: must be at least -2^63 and below 2^63, got {self.seed}")
+        self._refuse_unknown_steps()
         self._refuse_uncallable()
         stages = (*self.extract, *self.filter, *self.tokenize.stages)
         names = [pipeline.stages.name_of(type(stage)) for stage in stages if isinstance(stage, QualityStage)]
@@ -88,6 +85,15 @@ class PipelineConfig:
                              "a dedup, with remove: true")  # fmt: skip
         refuse_misplaced(self.extract, (*self.filter, *self.tokenize.stages))
         self._refuse_unwanted_drops()
+
+    def _refuse_unknown_steps(self) -> None:
+        """A section that no step reads; the loader has looked at those of a file already."""
+        classes = _sections()
+        for name, section in self.optional.items():
+            if name not in classes:
+                raise ValueError(f"optional: there is no optional step '{name}'; known: {', '.join(classes)}")
+            if section is not None and not isinstance(section, classes[name]):
+                raise ValueError(f"optional.{name}: must be a {classes[name].__name__}, got {section!r}")
 
     def _refuse_uncallable(self) -> None:
         """What cannot be called with a document is no stage; said here, it is said before any page is read."""

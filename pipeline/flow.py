@@ -194,7 +194,7 @@ def _optional_steps(
     commits: dict[str, Commits] = {}
     counted: dict[str, Sequence[str]] = {}
     for step in OPTIONAL:
-        section = config.optional[step.name]
+        section = config.optional.get(step.name)
         if section is None:
             continue
         counted[step.stage] = step.signals

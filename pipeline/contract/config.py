@@ -28,7 +28,7 @@ from pipeline.contract.yaml_text import kind_of
 T = TypeVar("T")
 FLATTEN = "flatten"
 """Key in the metadata of a field whose items are keys of the section itself: a function that gives the class of each
-item by name, all of them optional. The field is a mapping of names to instances, or None."""
+item by name, all of them optional. The field is a mapping of names to instances; a name that it lacks is null."""
 Variants = Mapping[type, "Registry"]
 
 
@@ -138,7 +138,7 @@ class Key:
     def value_in(self, config: Any) -> Any:
         """The value of the key in an instance of the class."""
         value = getattr(config, self.field.name)
-        return value[self.name] if self.flattened else value
+        return value.get(self.name) if self.flattened else value
 
 
 @functools.cache
@@ -296,23 +296,18 @@ def _dataclass(cls: type, value: Any, where: str, path: str, variants: Variants)
     if not isinstance(value, dict):
         raise _wrong("a mapping of settings", value, where, path)
     keys = keys_of(cls)
-    for key in value:
-        if key not in keys:
-            hint = nearest(str(key), keys) or getattr(cls, "UNKNOWN_FIELD", "").format(key) or None
-            raise ConfigError(_place(where, path), f"unknown field '{key}'", known=sorted(keys), hint=hint)
+    for name in value:
+        if name not in keys:
+            hint = nearest(str(name), keys) or getattr(cls, "UNKNOWN_FIELD", "").format(name) or None
+            raise ConfigError(_place(where, path), f"unknown field '{name}'", known=sorted(keys), hint=hint)
     prefix = f"{path}." if path else ""
-    arguments: dict[str, Any] = {
-        key.field.name: {name: None for name, other in keys.items() if other.field is key.field}
-        for key in keys.values()
-        if key.flattened
-    }
+    arguments: dict[str, Any] = {}
     for name, item in value.items():
-        key = keys[name]
-        found = _value(key.hint, item, where, prefix + name, variants)
-        if key.flattened:
-            arguments[key.field.name][name] = found
+        field, found = keys[name].field.name, _value(keys[name].hint, item, where, prefix + name, variants)
+        if keys[name].flattened:
+            arguments.setdefault(field, {})[name] = found
         else:
-            arguments[key.field.name] = found
+            arguments[field] = found
     missing = [name for name, key in keys.items() if name not in value and key.required]
     if missing:
         doc = field_docs(cls).get(keys[missing[0]].field.name)

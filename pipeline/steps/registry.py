@@ -34,8 +34,8 @@ class Step:
     stage: str = ""
     """Of an optional step: its stage in `dropped`, and in the signals of documents."""
     signals: tuple[str, ...] = ()
-    """Of an optional step: what it counts in each document, under `stage`. Its commits count the sum of each as
-    `NAME_removed`."""
+    """Of an optional step: what it counts in each document, under `stage`; the last one is `characters`. Its commits
+    count what `text_dedup.phases.write_part` counts, which `verify` and the report read."""
 
     @property
     def optional(self) -> bool:

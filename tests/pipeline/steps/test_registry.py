@@ -13,6 +13,8 @@ import pytest
 from warc_pages import Page, article, write_warc
 
 import pipeline
+from pipeline.config import PipelineConfig, resolved_config
+from pipeline.dedup.lines import LineDedup
 from pipeline.steps import registry
 from pipeline.steps.registry import DEDUP, EXTRACT, FILTER, OPTIONAL, STEPS, TOKENIZE, owner_of, step, steps_before
 
@@ -202,3 +204,14 @@ def test_a_step_without_its_section_is_not_taken():
     assert not DEDUP.enabled({"dedup": None}) and FILTER.enabled({"filter": []})
     with pytest.raises(KeyError):
         registry.step("no_such_step")
+
+
+def test_sections_of_optional_steps_made_in_python_are_checked():
+    made = PipelineConfig(optional={"line_dedup": LineDedup(min_documents=9)})
+    tree = resolved_config(made)
+    assert (tree["line_dedup"]["min_documents"], tree["substring_dedup"]) == (9, None)
+    assert list(tree) == list(resolved_config(PipelineConfig()))
+    with pytest.raises(ValueError, match="there is no optional step 'line_dedupe'; known: line_dedup, substring_dedup"):
+        PipelineConfig(optional={"line_dedupe": LineDedup()})
+    with pytest.raises(ValueError, match=r"optional\.substring_dedup: must be a SubstringDedup, got LineDedup\("):
+        PipelineConfig(optional={"substring_dedup": LineDedup()})
