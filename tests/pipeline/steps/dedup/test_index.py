@@ -1,7 +1,6 @@
 """Step 3 in its parts: what clusters leave, what is removed, and the index of what was kept."""
 
 import dataclasses
-import shutil
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -94,4 +93,3 @@ def test_documents_that_step_3_has_not_seen_are_refused(tmp_path, part):
     pq.write_table(pa.Table.from_pylist(rows, document_schema(SIGNALS)), other)
     with pytest.raises(IntegrityError, match="its documents are not those of"):
         index.run(context, [part], [dataclasses.replace(part, path=other, rows=2)])
-    shutil.rmtree(context.out / "steps/index", ignore_errors=True)

@@ -6,7 +6,10 @@ from warc_pages import Page, article, write_warc
 
 from pipeline.contract.errors import IntegrityError
 from pipeline.contract.run import InputFile
+from pipeline.sources.listing import expand
+from pipeline.sources.screen import Screen
 from pipeline.stages.main_text import MainText
+from pipeline.steps.extract.reading import Reading
 from pipeline.steps.extract.step import ExtractTask, extract
 from pipeline.steps.registry import EXTRACT
 
@@ -38,15 +41,10 @@ def test_kept_and_dropped_add_up_with_reasons_and_places(tmp_path):
 def test_an_input_that_changed_since_run_json_named_it_commits_nothing(tmp_path):
     context = local_context(tmp_path / "out")
     path = write_warc(tmp_path / "a.warc.gz", PAGES[:1])
-    tasks = []
-    extracted(context, [path], STAGES)
-    from pipeline.sources.listing import expand
-    from pipeline.sources.screen import Screen
-    from pipeline.steps.extract.reading import Reading
-
-    recorded = InputFile(path=str(path), bytes=1, modified=1)
-    tasks.append(ExtractTask(key="00007", input=expand((str(path),))[0], reading=Reading(dump=""), screen=Screen(),
-                             work=context.stage_work(STAGES), recorded=recorded, copies=None))  # fmt: skip
+    task = ExtractTask(
+        key="00007", input=expand((str(path),))[0], reading=Reading(dump=""), screen=Screen(),
+        work=context.stage_work(STAGES), recorded=InputFile(path=str(path), bytes=1, modified=1), copies=None,
+    )  # fmt: skip
     with pytest.raises(IntegrityError, match="has changed while the build was under way"):
-        extract(tasks[0])
+        extract(task)
     assert not list((tmp_path / "out").rglob("*00007*"))
