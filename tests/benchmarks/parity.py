@@ -7,8 +7,8 @@ same, and for C4 the cleaned text. A difference is put down to its cause: to the
 with `word_split: datatrove` agrees. Texts are the main content of the pages as Resiliparse sees it, all of them read as
 English. CPU times are of this process; datatrove's includes its own cache of words, which neighbouring filters share.
 
-Default: data/web of the shared test data, 1,015 saved web pages. For 10,000 texts and more add the folder that its
-docs_crawl.py fills with pages of documentation; 13,000 texts take datatrove about 6 minutes of CPU.
+Default: data/web of the shared test data, 1,015 saved web pages. For 10,000 texts and more add a folder of
+documentation (DOCS_CRAWL of docs/performance.md); 13,000 texts take datatrove about 6 minutes of CPU.
 """
 
 import argparse

@@ -141,7 +141,7 @@ def _covered(words: U64, shared: Mapping[int, U64]) -> float:
 
 
 @functools.lru_cache(maxsize=4)
-def load_index(paths: tuple[str, ...], fields: tuple[str, ...], n: int, shortest: int, most: int) -> BenchmarkIndex:
+def load_index(paths: tuple[str, ...], fields: tuple[str, ...], n: int, min_ngram: int, most: int) -> BenchmarkIndex:
     """The n-grams of all items of `paths`; see `Decontaminate` for the rules.
 
     Raises:
@@ -153,7 +153,7 @@ def load_index(paths: tuple[str, ...], fields: tuple[str, ...], n: int, shortest
         question = _words(item.question)
         for words in (question, *(np.concatenate([question[1 - n :], _words(choice)]) for choice in item.choices)):
             length = min(n, len(words))
-            if length >= shortest:
+            if length >= min_ngram:
                 found.setdefault(length, []).append((_telling(words, length), number))
     grams = {length: _sorted(rows, most) for length, rows in sorted(found.items())}
     checked = {int(item) for entry in grams.values() for item in entry.items}

@@ -73,7 +73,7 @@ def test_any_language_means_others_too():
     assert "keeps any language" in warnings("extract.language_id.keep=null", "extract.language_prefilter.keep=null")[0]
 
 
-def test_pages_that_the_glance_drops_before_the_language_is_identified_are_a_matter_of_their_own():
+def test_pages_that_the_prefilter_drops_before_the_language_is_identified_are_a_matter_of_their_own():
     prefilter, *_ = warnings("extract.language_id.keep=[de, fr]", "extract.language_prefilter.keep=[en, fr]")
     assert prefilter.startswith("extract.language_prefilter.keep: ")
     assert "pages in de, which" in prefilter
