@@ -86,8 +86,8 @@ def document(folder: Folder, params: RequestParameters) -> Page:
     """One row with everything known of it."""
     params.only("table", "part", "row", "again")
     table = params.choice("table", TABLES, "documents")
-    shown = row_detail(folder, table, params.text("part"), params.number("row", 0, LAST_ROW),
-                with_rerun=params.choice("again", ("yes",), "") == "yes")  # fmt: skip
+    with_rerun = params.choice("again", ("yes",), "") == "yes"
+    shown = row_detail(folder, table, params.text("part"), params.number("row", 0, LAST_ROW), with_rerun=with_rerun)
     kept = (
         shown.values.get("detail") if table == "dropped" and shown.values.get("step") in ("dedup", "extract") else None
     )
@@ -125,14 +125,8 @@ def find(folder: Folder, params: RequestParameters) -> Page:
             found = search(_tables(folder, "documents", "dropped"), [condition], _TEXTS, batch=_TEXT_BATCH)
         else:
             found = search(_tables(folder, *TABLES), [condition], Budget(rows=5_000_000, seconds=2.0), batch=BATCH)
-    return "search.html.j2", {
-        "params": params,
-        "way": way,
-        "wanted": wanted,
-        "found": found,
-        "ways": WAYS,
-        "page": PAGE,
-    }
+    return "search.html.j2", {"params": params, "way": way, "wanted": wanted, "found": found,
+                              "ways": WAYS, "page": PAGE}  # fmt: skip
 
 
 PAGES: Mapping[str, Handler] = {

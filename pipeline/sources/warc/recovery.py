@@ -279,9 +279,8 @@ class _RecordScanner:
         border = stream.border_after(last)
         if border is not None:
             return border[1]
-        if (
-            not stream.ended
-        ):  # more records in this member, perhaps gigabytes of them: find its end without keeping them
+        # More records in this member, perhaps gigabytes of them: find its end without keeping them.
+        if not stream.ended:
             member = stream.offset_of(last)
             if self._member_end[0] != member:
                 self._member_end = member, member_end(archive.source, member, archive.codec)
