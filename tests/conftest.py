@@ -28,6 +28,12 @@ def pytest_sessionstart() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.hookimpl(optionalhook=True)  # -p no:xdist
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: a quarter of the time a worker waits for processes that it started."""
+    return (os.cpu_count() or 1) + 1
+
+
 @pytest.hookimpl(tryfirst=True)  # before -m chooses among the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that share fixtures run in one worker; those that fill the machine, one by one.
