@@ -16,7 +16,7 @@ Signals = Mapping[str, Mapping[str, float]]
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Document:
-    """One page: first its bytes, after extraction its text. Stages return changed copies (`doc.but(...)`)."""
+    """One page: first its bytes, after extraction its text. Stages return changed copies (`doc.replace(...)`)."""
 
     id: str
     """The WARC-Record-ID without `<urn:uuid:>`, else a hash of source and position."""
@@ -51,7 +51,7 @@ class Document:
     encoded: tuple[str, bytes] = dataclasses.field(default=("", b""), repr=False, compare=False)
     """A page and its bytes in UTF-8, where the source had them: `html_bytes` need not encode it again."""
 
-    def but(self, **changes: Any) -> "Document":
+    def replace(self, **changes: Any) -> "Document":
         """A copy with `changes`; a new text forgets the features of the old one."""
         if "text" in changes and changes["text"] != self.text:
             changes["_features"] = []

@@ -125,7 +125,7 @@ class DedupConfig:
 
     def __post_init__(self) -> None:
         if self.previous_runs and not self.remove:
-            raise ValueError("previous_runs: drops what earlier runs have, and remove: false keeps all; leave one out")
+            raise ValueError("previous_runs: drops what previous runs have, and remove: false keeps all; leave one out")
         if not self.exact and self.minhash is None:
             raise ValueError("exact: false and minhash: null leave nothing to do; write `dedup: null` to skip the step")
         if self.minhash and self.minhash.verify and not self.exact:

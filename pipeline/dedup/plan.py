@@ -48,7 +48,7 @@ class Plan:
     components_memory: int
     """Memory of the components task."""
     components: str
-    """`union-find` in memory or `stars` on disk."""
+    """`in memory` (union-find) or `on disk`."""
     cpu_hours: float
     """Of the whole step, for documents of PAGE_KILOBYTES."""
 
@@ -95,7 +95,7 @@ def plan(documents: int, config: DedupConfig, budget: int) -> Plan:
         partitions=parts,
         partition_memory=min(budget, -(-max(rows, documents) // parts) * ROW_BYTES),
         components_memory=min(budget, documents * DOCUMENT_BYTES + BLOCK_EDGES * EDGE_BYTES),
-        components="union-find" if in_memory(documents, budget) else "stars",
+        components="in memory" if in_memory(documents, budget) else "on disk",
         cpu_hours=documents * (CPU_MS + (CPU_MS_PER_HASH * hashes)) / 3_600_000,
     )
 

@@ -29,8 +29,8 @@ LONGEST_TARGET = 8192
 READ_SECONDS = 10.0
 """To send a request whole; slower ones are cut off."""
 WRITE_SECONDS = 20.0
-MOST_CONNECTIONS = 64
-MOST_AT_WORK = 4
+MAX_CONNECTIONS = 64
+MAX_AT_WORK = 4
 """Requests that look at tables at a time; others wait."""
 WAIT_SECONDS = 10.0
 HEADERS = {
@@ -67,7 +67,7 @@ class Explorer(http.server.ThreadingHTTPServer):
         self.folder = Folder(out)
         self.folder.record()
         self.run_name = out.resolve().name
-        self.work = threading.BoundedSemaphore(MOST_AT_WORK)
+        self.work = threading.BoundedSemaphore(MAX_AT_WORK)
         self._reading: dict[Any, float] = {}
         self._open: set[Any] = set()
         self._lock = threading.Lock()
@@ -86,7 +86,7 @@ class Explorer(http.server.ThreadingHTTPServer):
     def verify_request(self, request: Any, client_address: Any) -> bool:  # noqa: ARG002 - of the base class
         """Whether there is room for another connection."""
         with self._lock:
-            if len(self._open) >= MOST_CONNECTIONS:
+            if len(self._open) >= MAX_CONNECTIONS:
                 return False
             self._open.add(request)
             self._reading[request] = time.monotonic() + READ_SECONDS

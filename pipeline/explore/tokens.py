@@ -19,7 +19,7 @@ from pipeline.tokens.tokenizer import Tokenizer, load_tokenizer
 
 SHOWN = 3000
 """Tokens of a span that are shown."""
-MOST_COPIES = 20
+MAX_COPIES = 20
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def tokens_of(out: Path, row: dict[str, object], *, decode: bool) -> Tokens:
     """The spans of a row of `documents`; with `decode`, the first of them in pieces."""
     try:
         manifest = TokensManifest.read(out / "tokens")
-        copies = min(MOST_COPIES, max(1, int(str(row.get("copies") or 1))))
+        copies = min(MAX_COPIES, max(1, int(str(row.get("copies") or 1))))
         shards = [_shard_of(manifest, str(row["id"]), copy) for copy in range(copies)]
         found = [span for number in dict.fromkeys(shards) for span in _spans(out, manifest, number, row)]
         if not found:
@@ -89,7 +89,7 @@ def _spans(out: Path, manifest: TokensManifest, number: int, row: dict[str, obje
     mask = pc.equal(table["id"], row["id"])
     for name in ("warc_path", "warc_offset"):
         mask = pc.and_(mask, pc.equal(table[name], row[name]))
-    return [Span(path.name, row["start"], row["length"], ()) for row in table.filter(mask).to_pylist()[:MOST_COPIES]]
+    return [Span(path.name, row["start"], row["length"], ()) for row in table.filter(mask).to_pylist()[:MAX_COPIES]]
 
 
 def _decoded(out: Path, manifest: TokensManifest, span: Span) -> tuple[Piece, ...]:

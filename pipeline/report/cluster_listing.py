@@ -23,8 +23,8 @@ def print_clusters(found: Clusters, console: Console, diffs: int) -> None:
 
     removed = ", ".join(f"{number:,} {reason or 'kept all the same'}" for reason, number in found.removed.items())
     say(f"{found.clusters:,} clusters of two documents or more; removed: {removed or 'none'}", "bold")
-    if found.earlier:
-        say(f"{found.earlier:,} of these for documents of earlier runs")
+    if found.for_previous_runs:
+        say(f"{found.for_previous_runs:,} of these were duplicates of documents in previous runs")
     if found.partial:
         say("From a sample of the parts.")
     for line in precision_lines(found.precision):

@@ -87,7 +87,7 @@ class Clusters:
     """Of two documents or more."""
     removed: Mapping[str, int]
     """Reason -> documents that went, or would have gone."""
-    earlier: int
+    for_previous_runs: int
     """Of these, documents that went for one of a previous run; `top` has none of their clusters."""
     sizes: tuple[tuple[int, int], ...]
     """(documents, clusters of so many), ascending."""
@@ -142,7 +142,7 @@ def find_clusters(
     return Clusters(
         clusters=sum(sizes.values()),
         removed=dict(sorted(removed.reasons.items())),
-        earlier=removed.earlier,
+        for_previous_runs=removed.for_previous_runs,
         sizes=tuple(sorted(sizes.items())),
         top=tuple(described),
         precision=_precision(removed, [texts.compared(pair) for pair in removed.pairs]),
@@ -217,7 +217,7 @@ class _RemovedSummary:
 
     reasons: collections.Counter[str]
     near: int
-    earlier: int
+    for_previous_runs: int
     hosts: dict[str, collections.Counter[str]]
     samples: dict[str, list[Pair]]
     """Members of the biggest clusters, by the id of the kept document."""
@@ -236,7 +236,7 @@ def _members(tables: _Tables, kept: Sequence[str], members: int, pairs: int, see
         near = table.filter(pc.is_in(table["reason"], pa.array(["near_duplicate", ""])))
         removed.near += len(near)
         if "match_run" in table.column_names:
-            removed.earlier += len(table) - table["match_run"].null_count
+            removed.for_previous_runs += len(table) - table["match_run"].null_count
         sample.offer(near)
         table = table.filter(pc.is_in(table["detail"], biggest))
         for name in pc.unique(table["detail"]).to_pylist():

@@ -84,7 +84,7 @@ class C4:
     def measure(self, doc: Document) -> Document:
         """The document with the lines that are left, how many were removed, and what else the rules look at."""
         sieve = _Sieve(self, doc.text)
-        cleaned = doc.but(text="\n".join(compress(sieve.lines, sieve.keep)).strip())
+        cleaned = doc.replace(text="\n".join(compress(sieve.lines, sieve.keep)).strip())
         if cleaned.text != doc.text and not sieve.rewritten:
             cleaned.features.inherit(doc.features, np.repeat(sieve.keep, sieve.chunks))
         words = cleaned.features.words(self.word_split)

@@ -57,7 +57,7 @@ class Datatrove:
         if len(kept) > 1:
             raise TypeError(f"{self.class_} made {len(kept)} documents of one; a stage makes one or none")
         if kept:
-            return doc.but(text=kept[0].text)
+            return doc.replace(text=kept[0].text)
         return Drop(dropped.reasons[0] if dropped.reasons else "dropped")
 
 

@@ -70,7 +70,7 @@ class Decontaminate:
             return doc
         overlaps = tuple(found)
         if self.max_overlap is None or total <= self.max_overlap:
-            return doc.but(overlaps=(*doc.overlaps, *overlaps))
+            return doc.replace(overlaps=(*doc.overlaps, *overlaps))
         most = overlaps[0]
         others = f" (and {len(overlaps) - 1} other items)" if len(overlaps) > 1 else ""
         detail = f"{most.benchmark} {most.item}{others}: {most.words}"

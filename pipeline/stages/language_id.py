@@ -49,7 +49,7 @@ class LanguageId:
         fasttext_models.check_languages(self.keep or (), self.model, "language_id.keep")
         fasttext_models.check_languages(self.min_scores, self.model, "language_id.min_scores")
         language, score = fasttext_models.identify(doc.text, model=self.model, max_chars=self.max_chars)
-        return self.verdict(language, score) or doc.but(language=language, language_score=score)
+        return self.verdict(language, score) or doc.replace(language=language, language_score=score)
 
     def verdict(self, language: str, score: float) -> Drop | None:
         """Why a text of which the model said so leaves."""

@@ -108,7 +108,7 @@ class MainText:
             text = _without_repeats(text, self.max_repeats)
         if not text.strip():
             return Drop("no_text", value=0, limit=1)
-        return doc.but(text=_encodable(text), html="")
+        return doc.replace(text=_encodable(text), html="")
 
     def _extract(self, page: str) -> str:
         if self.engine == "resiliparse":

@@ -22,7 +22,7 @@ PLACEHOLDERS: dict[PiiType, str] = {
 """Of the right shape and nobody's: RFC 2606's example.com, RFC 5737's and RFC 3849's documentation networks, numbers
 that are never assigned. FineWeb's own replacement IPs are somebody's."""
 _IPV6_PLACEHOLDER = "2001:db8::1"
-_MOST_PASSES = 8
+_MAX_PASSES = 8
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,12 +66,12 @@ class Pii:
             return doc
         total = Counter(doc.pii_counts)
         total.update(counts)
-        return doc.but(text=text, pii_counts=dict(sorted(total.items())))
+        return doc.replace(text=text, pii_counts=dict(sorted(total.items())))
 
     def scrub(self, text: str) -> tuple[str, dict[str, int]]:
         """The text with everything replaced, and how many replacements of each type."""
         counts: Counter[str] = Counter()
-        for _ in range(_MOST_PASSES):  # a replacement may join with its neighbours into something new
+        for _ in range(_MAX_PASSES):  # a replacement may join with its neighbours into something new
             spans = self.find(text)
             if not spans:
                 break

@@ -55,7 +55,7 @@ class TextRepair:
             text = unicodedata.normalize(self.normalization, text)
         if not text.strip():
             return Drop("no_text", value=0, limit=1)
-        return doc if text == doc.text else doc.but(text=text)
+        return doc if text == doc.text else doc.replace(text=text)
 
 
 def _fixed(text: str, settings: Any) -> str:

@@ -40,7 +40,7 @@ _DROP: _Kinds = {
 _LARGEST = {"cluster_size": (1 << 31) - 1}
 """The largest whole number that a column holds; of the other columns, 2^63 - 1."""
 _PLACE = ("id", "url", "warc_path", "warc_offset", "warc_length")
-_COPY = "give back a changed copy: doc.but(text=...), doc.with_signals(name, {...})"
+_COPY = "give back a changed copy: doc.replace(text=...), doc.with_signals(name, {...})"
 _ANSWER = "a stage gives a Document, whose text is a str, or a Drop"
 
 

@@ -73,7 +73,7 @@ def verify(out: Path, *, sample: int = SAMPLE) -> Iterator[Check]:
         "shards hold the documents": _shard_documents,
         "pointers lead to their records": _pointers,
         "benchmark items are as the documents say": _contamination,
-        "earlier runs have what was dropped for them": _previous_runs,
+        "previous runs have what was dropped for them": _previous_runs,
         "text taken out is counted": _removed_text,
     }
     for name, promise in promises.items():
@@ -362,7 +362,7 @@ def _previous_runs(out: Path, record: RunRecord, _: int) -> tuple[str, list[str]
                     if wanted.get(row["id"], "") == row["url"]:
                         del wanted[row["id"]]
         problems += [f"{run} has no document {name}, {url}" for name, url in sorted(wanted.items())]
-    looked_at = f"{len(rows)} documents of earlier runs" if rows else "none were dropped for them"
+    looked_at = f"{len(rows)} documents of previous runs" if rows else "none were dropped for them"
     return looked_at + (f"; no longer there: {', '.join(unreachable)}" if unreachable else ""), problems
 
 

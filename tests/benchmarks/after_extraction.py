@@ -94,7 +94,7 @@ def main() -> None:
     docs = [doc for doc in extracted(arguments.inputs) if is_kept(doc)]
     if not docs:
         sys.exit("after_extraction: no document of the right size is kept")
-    rounds = [one_round([doc.but(text=doc.text + " ") for doc in docs]) for _ in range(arguments.rounds)]
+    rounds = [one_round([doc.replace(text=doc.text + " ") for doc in docs]) for _ in range(arguments.rounds)]
     parts = {name: 1000 * min(found[name] for found in rounds) / len(docs) for name in rounds[0]}
     total = 1000 * min(sum(found.values()) for found in rounds) / len(docs)
     mean = sum(len(doc.text) for doc in docs) / len(docs)

@@ -81,7 +81,7 @@ def write_parts(patterns: str, documents: int, folder: Path) -> tuple[int, int]:
         if not isinstance(record, Record) or not record.candidate or record.fault:
             continue
         found = Document(id=record.id, url=record.url, html="" if record.text else decode(record.body))
-        page = found.but(text=record.text) if record.text else extract(found)
+        page = found.replace(text=record.text) if record.text else extract(found)
         if not isinstance(page, Drop) and page.text.strip():
             row = dict.fromkeys(SCHEMA.names) | {"id": f"{len(rows):08d}", "url": page.url, "text": page.text}
             rows.append(row | {"dump": "", "language": "", "cluster_size": 1})

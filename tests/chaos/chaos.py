@@ -35,7 +35,7 @@ REPOSITORY = Path(__file__).parents[2]
 RATE = 0.05
 LONGEST = 240.0
 """Seconds after which a build counts as hung."""
-MOST_STARTS = 7
+MAX_STARTS = 7
 """Starts of one run that are disturbed; then it is left in peace."""
 CONFIG = """
 extract: [{main_text: {engine: resiliparse}}]
@@ -125,10 +125,10 @@ def chaos(crawl: Crawl, scratch: Path, wanted: int, seed: int, only: str | None 
 def _disturbed_run(crawl: Crawl, out: Path, chance: random.Random, result: Result, *, ray: bool, wanted: int) -> None:
     """One run folder, from its first start to its end."""
     errors = out.with_name(f"{out.name}.errors")
-    for number in range(MOST_STARTS + 3):
+    for number in range(MAX_STARTS + 3):
         result.starts += 1
         before = result.faults.total()
-        quiet = number >= MOST_STARTS or before >= wanted
+        quiet = number >= MAX_STARTS or before >= wanted
         environment = {}
         if not quiet and chance.random() < 0.15:
             environment = jump_clock(crawl.folder, chance)

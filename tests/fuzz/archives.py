@@ -24,7 +24,7 @@ from pipeline.steps.extract.reading import Reading
 from pipeline.steps.extract.step import ExtractTask, extract, pages
 
 MAX_BODY = 1 << 20
-_MOST_RESUMED = 4
+_MAX_RESUMED = 4
 
 
 def archive(case: Case) -> Path:
@@ -65,7 +65,7 @@ def _read(case: Case) -> str:
     items = list(read_records(str(path), max_body=MAX_BODY))
     _covers(items, path.stat().st_size)
     offsets = sorted({item.warc_offset for item in items})
-    for offset in case.draw.sample(offsets, min(_MOST_RESUMED, len(offsets))):
+    for offset in case.draw.sample(offsets, min(_MAX_RESUMED, len(offsets))):
         again = list(read_records(str(path), start=offset, max_body=MAX_BODY))
         wanted = [_known(item) for item in items if item.warc_offset >= offset]
         promise([_known(item) for item in again] == wanted, f"reads another rest from {offset} on")

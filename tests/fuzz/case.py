@@ -8,7 +8,7 @@ from pathlib import Path
 from pipeline.contract.errors import IntegrityError, UserError
 from pipeline.report.printable import printable
 
-MOST_CHARACTERS = 2000
+MAX_CHARACTERS = 2000
 """Of a message: what it quotes of an input must not fill a screen."""
 
 
@@ -57,5 +57,5 @@ def refused(error: Exception) -> str:
     most = 1 + bool(error.known) + bool(error.hint) if isinstance(error, UserError) else 1
     promise(lines[0].strip() and len(lines) <= most, f"not one line, but {lines}")
     promise(all(printable(line) == line for line in lines), f"cannot be printed: {str(error)!r}")
-    promise(len(str(error)) <= MOST_CHARACTERS, f"a message of {len(str(error))} characters: {str(error)[:300]!r}")
+    promise(len(str(error)) <= MAX_CHARACTERS, f"a message of {len(str(error))} characters: {str(error)[:300]!r}")
     return type(error).__name__

@@ -55,7 +55,7 @@ TARGETS: tuple[Target, ...] = (
     *archives.TARGETS, *pages.TARGETS, *rows.TARGETS, *configs.TARGETS, *shards.TARGETS, *tokenizers_.TARGETS,
     *commands.TARGETS,
 )  # fmt: skip
-_MOST_DEATHS = 100
+_MAX_DEATHS = 100
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -121,8 +121,8 @@ class Session:
     def run(self) -> int:
         """Try inputs until the time is up; how many were tried."""
         board = Board(len(self.targets))
-        for deaths in range(_MOST_DEATHS + 1):
-            if board.seconds >= self.seconds or deaths == _MOST_DEATHS:
+        for deaths in range(_MAX_DEATHS + 1):
+            if board.seconds >= self.seconds or deaths == _MAX_DEATHS:
                 break
             if self._one_process(board):
                 break

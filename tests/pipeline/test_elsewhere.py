@@ -39,7 +39,7 @@ tokenize: {train_tokenizer: {vocabulary_size: 300}}
 run: {isolate: false}
 """
 POINTERS, COPIES = "pointers lead to their records", "copies are copies of pages that went on"
-EARLIER = "earlier runs have what was dropped for them"
+EARLIER = "previous runs have what was dropped for them"
 
 
 def in_folder(folder: Path, name: str, inputs: list[str], *overrides: str) -> Path:
@@ -118,12 +118,12 @@ def test_everything_holds_from_elsewhere(made, tmp_path, monkeypatch):
     assert [check.problems for check in found.values() if not check.ok] == []
     assert not [check.looked_at for check in found.values() if "cannot be reached" in check.looked_at]
     assert found[COPIES].looked_at.startswith("1 copies") and "1 compared" in found[COPIES].looked_at
-    assert found[EARLIER].looked_at == "2 documents of earlier runs"
+    assert found[EARLIER].looked_at == "2 documents of previous runs"
     [page] = replay(made / "out")
     assert (page.now.stage, page.now.outcome) == ("read", "quarantined") and page.now.cause.startswith("corrupt_member")
     assert sweep(made / "out", ["filter.gopher_quality.min_words=3,99999"]).settings[1].documents == 0
     clusters = find_clusters(made / "out")
-    assert (clusters.earlier, clusters.precision.compared) == (2, 1)
+    assert (clusters.for_previous_runs, clusters.precision.compared) == (2, 1)
 
 
 def test_a_file_of_the_same_name_elsewhere_is_not_taken_for_the_input(moved, tmp_path, monkeypatch):

@@ -1,10 +1,10 @@
 """The decoded bytes of an archive, and where each of its compressed members lies.
 
-Everything in a WARC pointer hangs on member borders (a member is a gzip member or a zstd frame: usually one record),
+Everything in a WARC pointer hangs on member boundaries (a member is a gzip member or a zstd frame: usually one record),
 so decoding goes member by member, and damage ends the stream with its cause instead of an exception.
 
 Whatever the bytes are, work grows with their number: what was looked at is remembered, taken bytes are put back
-without copying, and borders are found by bisection.
+without copying, and boundaries are found by bisection.
 """
 
 import re
@@ -38,8 +38,8 @@ class MemberStream:
         self.start = offset
         self.position = 0  # on the stream, of the next byte to take
         self.damage = ""
-        self._border_at: list[int] = []  # positions on the stream of the members' starts
-        self._border_offset: list[int] = []  # and their file offsets
+        self._boundary_at: list[int] = []  # positions on the stream of the members' starts
+        self._boundary_offset: list[int] = []  # and their file offsets
         self._source, self._codec = source, codec
         self._decoded, self._taken = bytearray(), 0  # bytes at hand; how many in front of them are taken
         self._input, self._cursor, self._input_at = b"", 0, offset
@@ -49,9 +49,9 @@ class MemberStream:
         self._ended = False
 
     @property
-    def borders(self) -> list[tuple[int, int]]:
+    def boundaries(self) -> list[tuple[int, int]]:
         """(position on the stream, file offset) of each member's start; of many empty members the first and last."""
-        return list(zip(self._border_at, self._border_offset, strict=True))
+        return list(zip(self._boundary_at, self._boundary_offset, strict=True))
 
     def peek(self, count: int) -> bytes:
         """The next `count` bytes, fewer only at the stream's end."""
@@ -124,31 +124,31 @@ class MemberStream:
         """The file offset of the member that holds `position` (uncompressed: of the byte itself)."""
         if self._codec is None:
             return self.start + position
-        border = self.border_before(position)
-        return self.start if border is None else border[1]
+        boundary = self.boundary_before(position)
+        return self.start if boundary is None else boundary[1]
 
-    def border_before(self, position: int) -> tuple[int, int] | None:
+    def boundary_before(self, position: int) -> tuple[int, int] | None:
         """(position, file offset) of the last member that starts at or before `position`."""
-        return self._border(bisect_right(self._border_at, position) - 1)
+        return self._boundary(bisect_right(self._boundary_at, position) - 1)
 
-    def border_after(self, position: int) -> tuple[int, int] | None:
+    def boundary_after(self, position: int) -> tuple[int, int] | None:
         """(position, file offset) of the first member that starts behind `position`, of those met so far."""
-        return self._border(bisect_right(self._border_at, position))
+        return self._boundary(bisect_right(self._boundary_at, position))
 
-    def is_border(self, position: int, offset: int) -> bool:
+    def is_boundary(self, position: int, offset: int) -> bool:
         """Whether a member starts at this position and offset."""
-        at = bisect_left(self._border_at, position)
-        return any(self._border(n) == (position, offset) for n in (at, at + 1))
+        at = bisect_left(self._boundary_at, position)
+        return any(self._boundary(n) == (position, offset) for n in (at, at + 1))
 
     def forget_before(self, position: int) -> None:
-        """Drop the borders that nothing will ask for again."""
-        gone = bisect_right(self._border_at, position) - 1
+        """Drop the boundaries that nothing will ask for again."""
+        gone = bisect_right(self._boundary_at, position) - 1
         if gone > 0:
-            del self._border_at[:gone], self._border_offset[:gone]
+            del self._boundary_at[:gone], self._boundary_offset[:gone]
 
-    def borders_between(self, start: int, end: int) -> list[int]:
+    def boundaries_between(self, start: int, end: int) -> list[int]:
         """Positions, from `start` to before `end`, where a member starts."""
-        return self._border_at[bisect_left(self._border_at, start) : bisect_left(self._border_at, end)]
+        return self._boundary_at[bisect_left(self._boundary_at, start) : bisect_left(self._boundary_at, end)]
 
     @property
     def offset(self) -> int:
@@ -156,15 +156,15 @@ class MemberStream:
         return self._input_at + self._cursor if self._codec else self.start + self.position
 
     @property
-    def last_border(self) -> int:
+    def last_boundary(self) -> int:
         """The file offset of the last member met."""
-        return self._border_offset[-1]
+        return self._boundary_offset[-1]
 
     @property
-    def at_border(self) -> bool:
+    def at_boundary(self) -> bool:
         """Whether the next byte is the first of a member."""
-        border = self.border_before(self.position) if self._fill(1) else None
-        return border is not None and border[0] == self.position
+        boundary = self.boundary_before(self.position) if self._fill(1) else None
+        return boundary is not None and boundary[0] == self.position
 
     @property
     def ended(self) -> bool:
@@ -175,14 +175,14 @@ class MemberStream:
         """At most `count`: the bytes decoded already of the member that the next byte is of (0 at the stream's end)."""
         if not self._fill(1):
             return 0
-        border = self.border_after(self.position)
+        boundary = self.boundary_after(self.position)
         there = len(self._decoded) - self._taken
-        return min(count, there, border[0] - self.position if border else count)
+        return min(count, there, boundary[0] - self.position if boundary else count)
 
-    def _border(self, number: int) -> tuple[int, int] | None:
-        if not 0 <= number < len(self._border_at):
+    def _boundary(self, number: int) -> tuple[int, int] | None:
+        if not 0 <= number < len(self._boundary_at):
             return None
-        return self._border_at[number], self._border_offset[number]
+        return self._boundary_at[number], self._boundary_offset[number]
 
     def _fill(self, count: int) -> bool:
         while len(self._decoded) - self._taken < count and not self._ended:
@@ -205,15 +205,15 @@ class MemberStream:
         if not head.startswith(codec.magic):
             self._ended, self.damage = True, "junk" if head else ""
             return
-        self._note_border(self.position + len(self._decoded) - self._taken, self._input_at + self._cursor)
+        self._note_boundary(self.position + len(self._decoded) - self._taken, self._input_at + self._cursor)
         self._inflater, self._feed = codec.start(), FIRST_FEED
 
-    def _note_border(self, position: int, offset: int) -> None:
-        if self._border_at[-2:] == [position, position]:
-            self._border_offset[-1] = offset  # a file of empty members has one every 20 bytes
+    def _note_boundary(self, position: int, offset: int) -> None:
+        if self._boundary_at[-2:] == [position, position]:
+            self._boundary_offset[-1] = offset  # a file of empty members has one every 20 bytes
             return
-        self._border_at.append(position)
-        self._border_offset.append(offset)
+        self._boundary_at.append(position)
+        self._boundary_offset.append(offset)
 
     def _inflate(self, inflater: Inflater) -> None:
         # The decoder loses what it made of the helping in which it fails. So helpings are counted from the member's
@@ -253,7 +253,7 @@ def member_end(source: BinaryIO, offset: int, codec: Codec) -> int:
     stream = MemberStream(source, offset, codec)
     while not stream.ended:
         stream.pass_in_member(CHUNK, None)
-        after = stream.border_after(0)
+        after = stream.boundary_after(0)
         if after is not None:
             return after[1]
     return stream.offset

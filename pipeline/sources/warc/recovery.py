@@ -117,12 +117,12 @@ class _RecordScanner:
         while stream.take_blank():
             pass
         stream.compact()
-        border = stream.border_before(stream.position)
-        first = border is not None and border[0] >= self._done
+        boundary = stream.boundary_before(stream.position)
+        first = boundary is not None and boundary[0] >= self._done
         if self._codec is None:
             self._anchor = stream.start + stream.position
-        elif border is not None and first:
-            self._anchor_at, self._anchor = border
+        elif boundary is not None and first:
+            self._anchor_at, self._anchor = boundary
             self._ordinal = 0
         stream.forget_before(stream.position)
         return first
@@ -143,7 +143,7 @@ class _RecordScanner:
         A decoder meets what is behind a cut within a few KB, so only as much is gone through a second time.
         """
         stream = self._stream
-        at = stream.offset if stream.damage == "junk" else max(stream.last_border + 1, stream.offset - CHUNK)
+        at = stream.offset if stream.damage == "junk" else max(stream.last_boundary + 1, stream.offset - CHUNK)
         return next_start(self._archive.source, at, self._codec, self._archive.head)
 
     def _take_head(self) -> Fields | None:
@@ -192,7 +192,7 @@ class _RecordScanner:
         while stream.take_blank():
             pass
         # A damaged member of its own behind this record is not this record's fault.
-        if damaged or (self._damaged and not stream.border_after(last)):
+        if damaged or (self._damaged and not stream.boundary_after(last)):
             fault = fault or stream.damage
         note = "content_length_too_short" if short else ""
         if fault is None and size < (declared or 0):
@@ -211,9 +211,9 @@ class _RecordScanner:
         stream = self._stream
         there = stream.fill(min(declared, self._max_block))
         size = min(declared, there, self._max_block)
-        border = self._record_border(stream.position + size)
-        if border is not None:
-            block = stream.take(border - stream.position)
+        boundary = self._record_boundary(stream.position + size)
+        if boundary is not None:
+            block = stream.take(boundary - stream.position)
             return block, len(block), False
         if size < declared and size == self._max_block:
             return self._take_long_block(declared)
@@ -231,7 +231,7 @@ class _RecordScanner:
         inside = stream.find(_SWALLOWED, 0, self._max_block) if beyond else None
         block = stream.take(stream.distance(inside.start()) if inside else self._max_block)
         while not inside and stream.position - start < declared and not stream.ended:
-            if stream.at_border and self._at_head():
+            if stream.at_boundary and self._at_head():
                 break
             left = declared - (stream.position - start)
             if stream.pass_in_member(min(left, CHUNK), _SWALLOWED if beyond else None):
@@ -239,13 +239,13 @@ class _RecordScanner:
             stream.forget_before(stream.position)
         return block, stream.position - start, inside is not None
 
-    def _record_border(self, end: int) -> int | None:
+    def _record_boundary(self, end: int) -> int | None:
         """The first position from the stream's own to before `end` where a member begins with a record."""
         stream = self._stream
-        for border in stream.borders_between(max(stream.position, self._headless), end):
-            if self._at_head(border - stream.position):
-                return border
-            self._headless = border + 1
+        for boundary in stream.boundaries_between(max(stream.position, self._headless), end):
+            if self._at_head(boundary - stream.position):
+                return boundary
+            self._headless = boundary + 1
         return None
 
     def _is_followed_well(self, ahead: int = 0) -> bool:
@@ -253,7 +253,7 @@ class _RecordScanner:
         stream = self._stream
         stream.skip(ahead)
         blank = stream.take_blank()
-        well = stream.ended or stream.at_border or self._at_head()
+        well = stream.ended or stream.at_boundary or self._at_head()
         stream.skip(-len(blank) - ahead)
         return well
 
@@ -266,7 +266,7 @@ class _RecordScanner:
         alone = (
             first
             and stream.offset_of(last) == self._anchor
-            and (stream.ended or stream.is_border(stream.position, end))
+            and (stream.ended or stream.is_boundary(stream.position, end))
         )
         intact = alone and not fault and not note
         return ArchiveRecord(self._anchor, end - self._anchor, number, fields, block, size, fault, intact)
@@ -276,9 +276,9 @@ class _RecordScanner:
         stream, archive = self._stream, self._archive
         if archive.codec is None:
             return stream.start + stream.position
-        border = stream.border_after(last)
-        if border is not None:
-            return border[1]
+        boundary = stream.boundary_after(last)
+        if boundary is not None:
+            return boundary[1]
         # More records in this member, perhaps gigabytes of them: find its end without keeping them.
         if not stream.ended:
             member = stream.offset_of(last)
@@ -294,7 +294,7 @@ class _RecordScanner:
         """Decoded bytes that begin no record, up to the next member or record."""
         stream, start = self._stream, self._stream.position
         line = _RECORD_LINE if self._archive.head is WARC_HEAD else None
-        while not stream.ended and (stream.position == start or not stream.at_border):
+        while not stream.ended and (stream.position == start or not stream.at_boundary):
             if stream.pass_in_member(CHUNK, line) and self._head_size() is not None:
                 break
         if self._damaged:

@@ -9,7 +9,7 @@ from pipeline.stages.support import presidio
 from pipeline.stages.support.pii_windows import PiiType, Window
 
 PRESIDIO_REGIONS = ("US", "GB", "DE", "FR", "IL", "IN", "CA", "BR")
-_MOST_REMEMBERED = 200
+_MAX_REMEMBERED = 200
 """Characters of a window whose findings are remembered."""
 _CLASSES: dict[PiiType, tuple[str, str]] = {
     "IP_ADDRESS": ("generic.ip_recognizer", "IpRecognizer"),
@@ -32,7 +32,7 @@ class Span(NamedTuple):
 def recognize(text: str, window: Window, regions: tuple[str, ...]) -> list[Span]:
     """What Presidio finds in one window; positions are those of `text`."""
     content = text[window.start : window.stop]
-    find = _recognize if len(content) <= _MOST_REMEMBERED else _recognize.__wrapped__
+    find = _recognize if len(content) <= _MAX_REMEMBERED else _recognize.__wrapped__
     found = find(window.type, content, regions)
     return [Span(window.type, window.start + start, window.start + stop, score) for start, stop, score in found]
 

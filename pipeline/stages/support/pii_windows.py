@@ -64,7 +64,7 @@ _NOT_A_PHONE = re.compile(
 )
 _OPENING = "+＋([（［ \u00a0-"
 _EXTENSION = re.compile(r"[ \u00a0.,;]*(?:e?xt|;ext=|#|anexo|int\b|x)", re.IGNORECASE)
-_FEWEST_PHONE_DIGITS, _MOST_PHONE_DIGITS = 7, 40
+_MIN_PHONE_DIGITS, _MAX_PHONE_DIGITS = 7, 40
 """More digits in a row, however spaced, are a table or a dump; libphonenumber would try every part of it in turn."""
 
 
@@ -127,7 +127,7 @@ def _in_number(text: str, start: int, stop: int, types: frozenset[PiiType]) -> I
         iban = _IBAN.search(text, max(0, start - 11), stop + 40)
         if iban and iban.start() <= start:
             yield Window("IBAN_CODE", max(0, iban.start() - 1), iban.end() + 1)
-    if "PHONE_NUMBER" in types and _FEWEST_PHONE_DIGITS <= digits <= _MOST_PHONE_DIGITS:
+    if "PHONE_NUMBER" in types and _MIN_PHONE_DIGITS <= digits <= _MAX_PHONE_DIGITS:
         yield from _phone(text, start, stop, digits)
 
 
@@ -162,7 +162,7 @@ def is_plausible(text: str, type_: PiiType, start: int, stop: int) -> bool:
     if type_ == "PHONE_NUMBER":
         digits = sum(map(value.count, "0123456789"))
         shaped = "+" in value or "＋" in value or not _NOT_A_PHONE.fullmatch(value)
-        return digits >= _FEWEST_PHONE_DIGITS and shaped and "ISBN" not in text[max(0, start - 12) : start]
+        return digits >= _MIN_PHONE_DIGITS and shaped and "ISBN" not in text[max(0, start - 12) : start]
     if type_ == "CREDIT_CARD":
         return not goes_on and not (behind[1:] == "," and behind[0].isdigit())
     return type_ != "IP_ADDRESS" or not goes_on

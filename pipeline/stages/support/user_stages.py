@@ -23,7 +23,7 @@ from pipeline.contract.manifest import sha256_file
 
 _HINT = "a folder with your stages is given as --stages DIR or run.stages_path; see docs/stages.md"
 _INSTALLED = tuple(sorted({*site.getsitepackages(), site.getusersitepackages()}))
-_MOST_PLACES = 4
+_MAX_PLACES = 4
 _LONGEST_NAME = 255
 _OURS = ("pipeline", "training")  # of what is ours the version is known
 
@@ -100,8 +100,8 @@ def import_module(name: str) -> ModuleType:
 
 def _not_found(name: str, missing: str) -> StageNotFound:
     places = [path for path in sys.path if path and Path(path).is_dir() and not _is_library(Path(path))]
-    more = f" and {len(places) - _MOST_PLACES} more" if len(places) > _MOST_PLACES else ""
-    searched = ", ".join(places[-_MOST_PLACES:])
+    more = f" and {len(places) - _MAX_PLACES} more" if len(places) > _MAX_PLACES else ""
+    searched = ", ".join(places[-_MAX_PLACES:])
     problem = f"no module '{missing}'" + (f" (of '{name}')" if missing != name else "")
     where = f"in {searched}{more} or among the installed packages" if places else "among the installed packages"
     error = StageNotFound(name, f"{problem} {where}", hint=_HINT)

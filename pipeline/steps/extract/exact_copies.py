@@ -94,8 +94,8 @@ class InputCopies:
         """The page with the id of the one that goes on in its stead, or the number of those it stands for."""
         place = position.offset, position.passed
         if place in self.copies:
-            return doc.but(copy_of=self.copies[place])
-        return doc.but(cluster_size=self.sizes[place]) if place in self.sizes else doc
+            return doc.replace(copy_of=self.copies[place])
+        return doc.replace(cluster_size=self.sizes[place]) if place in self.sizes else doc
 
 
 def split_at_digest(stages: Sequence[Stage]) -> tuple[PayloadDigest, tuple[Stage, ...]] | None:

@@ -121,7 +121,7 @@ class _CopyMarker:
         if self._index:
             return self._index.mark(doc, position)
         first = self._detector.add(record) if self._detector else None
-        return doc.but(copy_of=first) if first is not None else doc
+        return doc.replace(copy_of=first) if first is not None else doc
 
 
 def _outcome(

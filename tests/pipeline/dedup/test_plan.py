@@ -19,8 +19,8 @@ def test_a_dump_fits_the_design():
     assert found.signature_bytes == band_rows + 300_000_000 * (20 + 8 + 112)
     assert found.partitions == 501
     assert found.partition_memory <= 1 << 30
-    assert found.components == "stars"
-    assert plan(300_000_000, CONFIG, 12 << 30).components == "union-find"
+    assert found.components == "on disk"
+    assert plan(300_000_000, CONFIG, 12 << 30).components == "in memory"
 
 
 def test_exact_dedup_alone_has_no_curve():

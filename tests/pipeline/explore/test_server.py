@@ -208,7 +208,7 @@ def test_one_who_sends_slowly_is_cut_off_and_the_others_are_not(out, monkeypatch
 
 
 def test_too_many_connections_are_refused_and_later_ones_served(out, monkeypatch):
-    monkeypatch.setattr(explorer, "MOST_CONNECTIONS", 2)
+    monkeypatch.setattr(explorer, "MAX_CONNECTIONS", 2)
     with serving(out) as server:
         waiting = [socket.create_connection(("127.0.0.1", server.server_port), timeout=20) for _ in range(3)]
         assert waiting[2].recv(10) == b""

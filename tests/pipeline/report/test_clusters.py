@@ -179,11 +179,11 @@ def test_documents_that_went_for_one_of_an_earlier_run(out, tmp_path):
     (tmp_path / "c.yaml").write_text(CONFIG)
     later = run(tmp_path, "later", f"dedup.previous_runs=[{out}]")
     found = find_clusters(later)
-    assert (found.clusters, found.top, found.earlier, found.removed) == (0, (), 1, {"near_duplicate": 1})
+    assert (found.clusters, found.top, found.for_previous_runs, found.removed) == (0, (), 1, {"near_duplicate": 1})
     [pair] = found.precision.worst
     assert pair.run == str(out)
     assert 0.7 < pair.exact < 1 and abs(pair.exact - pair.estimate) < 0.15
-    assert "1 documents went for one of an earlier run" in (later / "report.html").read_text()
+    assert "1 documents were removed as duplicates of one in a previous run" in (later / "report.html").read_text()
 
 
 def test_a_run_that_is_not_done_is_refused(out, tmp_path):

@@ -111,8 +111,8 @@ def test_the_bytes_of_a_page_are_those_of_its_characters_and_encoded_only_where_
     page = Screen()(record(body, charset=charset))
     assert page.html_bytes == page.html.encode("utf-8")
     assert (page.html_bytes is body) == kept
-    assert page.but(html="<p>other</p>").html_bytes == b"<p>other</p>"
-    assert page.but(html="").html_bytes == b""
+    assert page.replace(html="<p>other</p>").html_bytes == b"<p>other</p>"
+    assert page.replace(html="").html_bytes == b""
 
 
 def test_rows_and_conversions_are_text_at_once():

@@ -61,7 +61,7 @@ def own_blocks(monkeypatch):
 def test_a_generator_function_is_a_block_too(make_doc):
     stage = Datatrove(class_="own_blocks.shout", args={"mark": "?"})
     assert stage(make_doc("what now")).text == "WHAT NOW?"
-    assert stage(make_doc("quoi").but(language="fr")) == Drop("dropped")
+    assert stage(make_doc("quoi").replace(language="fr")) == Drop("dropped")
     with pytest.raises(ConfigError, match="unexpected keyword argument 'volume'"):
         build(Datatrove, {"class": "own_blocks.shout", "args": {"volume": 1}}, "c.yaml")
 

@@ -97,12 +97,12 @@ def test_impossible_limits_are_refused(fields: dict[str, Any], complaint: str) -
 def test_a_language_with_its_own_limit_is_dropped_by_it_and_the_row_says_so(make_doc):
     stage = GopherQuality(min_stop_words=None, languages={"de": {"min_words": 60, "max_mean_word_length": None}})
     text = "Wort " * 59
-    german, english = make_doc(text).but(language="de"), make_doc(text).but(language="en")
+    german, english = make_doc(text).replace(language="de"), make_doc(text).replace(language="en")
     assert stage(german) == Drop("too_few_words", value=59, limit=60)
     assert stage(english) == stage.measure(english)
     long = "Donaudampfschifffahrtsgesellschaft " * 60
-    assert stage(make_doc(long).but(language="de")).text == long
-    assert stage(make_doc(long).but(language="nl")) == Drop("words_too_long", value=34, limit=10)
+    assert stage(make_doc(long).replace(language="de")).text == long
+    assert stage(make_doc(long).replace(language="nl")) == Drop("words_too_long", value=34, limit=10)
 
 
 def test_limits_of_a_language_may_not_cross():

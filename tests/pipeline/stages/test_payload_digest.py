@@ -11,7 +11,7 @@ ADDRESS, DIGEST, TEXT = UrlFilter(shipped_lists=False), PayloadDigest(), MainTex
 
 
 def test_a_copy_is_dropped_for_the_page_that_goes_on(make_doc):
-    page, copy = make_doc("text"), make_doc("text").but(copy_of="first")
+    page, copy = make_doc("text"), make_doc("text").replace(copy_of="first")
     assert DIGEST(page) is page
     assert DIGEST(copy) == Drop("copy", detail="first")
 

@@ -156,7 +156,7 @@ def test_a_promise_broken_in_a_page_process_is_told_without_a_traceback(tmp_path
     assert done.stderr == (
         "StageError: filter: stage broken.Gives gave None; a stage gives a Document, whose text is a str, or a Drop\n"
         "  on https://site.example/0\n"
-        "  give back a changed copy: doc.but(text=...), doc.with_signals(name, {...})\n"
+        "  give back a changed copy: doc.replace(text=...), doc.with_signals(name, {...})\n"
     )
 
 

@@ -11,7 +11,7 @@ from pipeline.steps.parts import Chain
 from pipeline.steps.stage_checks import CHECKED_PAGES
 
 ANSWER = "a stage gives a Document, whose text is a str, or a Drop"
-COPY = "doc.but(text=...), doc.with_signals(name, {...})"
+COPY = "doc.replace(text=...), doc.with_signals(name, {...})"
 
 
 def said(doc, stage, pages: int = 1) -> str:

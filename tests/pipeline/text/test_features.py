@@ -125,10 +125,10 @@ def test_a_tokenizer_that_changes_characters_is_asked_chunk_by_chunk() -> None:
 def test_a_document_recomputes_its_features_for_another_text_or_language(make_doc: Callable[..., Document]) -> None:
     doc = make_doc("im Haus", language="de")
     assert doc.features is doc.features
-    assert doc.but(url="https://other.example/").features is doc.features
-    assert len(doc.but(language="en").features.words()) == 3
+    assert doc.replace(url="https://other.example/").features is doc.features
+    assert len(doc.replace(language="en").features.words()) == 3
     assert len(doc.features.words()) == 2
-    assert doc.but(text="ein Wort mehr").features.text == "ein Wort mehr"
+    assert doc.replace(text="ein Wort mehr").features.text == "ein Wort mehr"
 
 
 def test_after_preparing_once_no_process_loads_the_compiler() -> None:

@@ -390,14 +390,14 @@ def test_whatever_happens_to_the_bytes_nothing_raises_and_every_byte_is_accounte
         assert read(data, start=offset) == tail_from(items, offset)
 
 
-def test_a_tape_counts_positions_and_borders(tmp_path):
+def test_a_tape_counts_positions_and_boundaries(tmp_path):
     path = tmp_path / "x.gz"
     path.write_bytes(member(b"one") + member(b"") + member(b"two"))
     with path.open("rb") as source:
         stream = MemberStream(source, 0, GZIP)
         assert (stream.take(6), stream.position, stream.ended, stream.damage) == (b"onetwo", 6, True, "")
         first, empty = len(member(b"one")), len(member(b""))
-        assert stream.borders == [(0, 0), (3, first), (3, first + empty)]
+        assert stream.boundaries == [(0, 0), (3, first), (3, first + empty)]
         assert (stream.offset_of(2), stream.offset_of(3), stream.offset) == (0, first + empty, 2 * first + empty)
 
 

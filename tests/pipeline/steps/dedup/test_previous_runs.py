@@ -187,7 +187,7 @@ def test_verify_holds_and_finds_a_document_that_the_earlier_run_has_not(runs, tm
     table = pq.read_table(path)
     wrong = ["nobody" if name == "a0" else name for name in table["detail"].to_pylist()]
     pq.write_table(table.set_column(table.schema.get_field_index("detail"), "detail", [wrong]), path)
-    [check] = [c for c in verify(out) if c.name == "earlier runs have what was dropped for them"]
+    [check] = [c for c in verify(out) if c.name == "previous runs have what was dropped for them"]
     assert check.problems == (f"{runs / 'out-1'} has no document nobody, https://site.example/a0",)
 
 
