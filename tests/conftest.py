@@ -23,9 +23,11 @@ HEAVY = re.compile(
 
 
 def pytest_sessionstart() -> None:
-    """What a shell starts in the background ignores SIGINT, and so would every command that a test interrupts."""
+    """What a shell starts in the background ignores SIGINT, what nohup starts SIGHUP; commands must not."""
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.hookimpl(optionalhook=True)  # -p no:xdist
