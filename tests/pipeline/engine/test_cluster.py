@@ -90,9 +90,9 @@ class Cluster:
         node = Node(self.environment, log, "--head", f"--port={self._port}", f"--temp-dir={self._folder}",
                     "--include-dashboard=false")  # fmt: skip
         self.nodes.append(node)
-        found = re.search(r"--address='?([0-9.]+:[0-9]+)", log.read_text())
-        assert found, log.read_text()
-        self.address = found[1]
+        address = re.compile(r"--address='?([0-9.]+:[0-9]+)'?\s")  # printed bit by bit after "Ray runtime started"
+        until(lambda: address.search(log.read_text()) is not None)
+        (self.address,) = address.findall(log.read_text())[:1]
         return node
 
     def add_node(self) -> Node:
