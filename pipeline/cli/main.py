@@ -20,6 +20,7 @@ from pipeline.cli.config import config_app
 from pipeline.cli.console import Stages, console
 from pipeline.cli.dedup import add_dedup_commands
 from pipeline.cli.explore import add_explore_command
+from pipeline.cli.extractor import add_extractor_commands
 from pipeline.cli.forecast import add_forecast_command, show_comparison
 from pipeline.cli.replay import add_replay_command
 from pipeline.cli.sweep import add_sweep_command
@@ -293,5 +294,6 @@ add_replay_command(app)
 add_forecast_command(app)
 add_dedup_commands(app)
 add_classifier_commands(app)
+add_extractor_commands(app)
 add_tool_commands(app)
 add_training_commands(app)

@@ -229,17 +229,30 @@ def _by_numba(source: ModuleType) -> dict[str, Any]:
     numbers: dict[Any, Any] = {int: types.int64, np.uint64: types.uint64}
     pointer: Any = types.CPointer
     numbers |= {kind: pointer(numba.from_dtype(dtype)) for kind, dtype in _POINTERS.items()}
-    plain = {helper.__name__: helper for helper in source.HELPERS}
+
+    def signature(function: Callable[..., Any]) -> Any:
+        hints = typing.get_type_hints(function)
+        return tuple(numbers[hints[name]] for name in function.__code__.co_varnames[: function.__code__.co_argcount])
+
+    # Helpers may come from several modules and call each other: each is replaced wherever it is known, once it is
+    # compiled, for the types that it names: left to itself, numba compiles it anew for every mixture of widths.
+    modules = {id(names): names for names in (vars(source), *(helper.__globals__ for helper in source.HELPERS))}
+    plain = [
+        (names, helper.__name__, helper)
+        for helper in source.HELPERS
+        for names in modules.values()
+        if names.get(helper.__name__) is helper
+    ]
     made = {}
     try:
-        for name, helper in plain.items():
-            setattr(source, name, numba.njit(helper))
+        for helper in source.HELPERS:
+            compiled = numba.njit(signature(helper), error_model="numpy")(helper)
+            for names, name, known in plain:
+                if known is helper:
+                    names[name] = compiled
         for loop in source.LOOPS:
-            hints = typing.get_type_hints(loop)
-            names = loop.__code__.co_varnames[: loop.__code__.co_argcount]
-            signature = types.int64(*(numbers[hints[name]] for name in names))
-            made[loop.__name__] = numba.cfunc(signature, error_model="numpy")(loop)
+            made[loop.__name__] = numba.cfunc(types.int64(*signature(loop)), error_model="numpy")(loop)
     finally:
-        for name, helper in plain.items():
-            setattr(source, name, helper)
+        for names, name, helper in plain:
+            names[name] = helper
     return made

@@ -15,7 +15,7 @@ from pipeline.stages.support import fast_extraction
 
 MakeDoc = Callable[..., Document]
 PROSE = "The mill at the river has ground the grain of three villages for two hundred years, and it still does."
-ENGINES = ["trafilatura", "resiliparse", "adaptive"]
+ENGINES = ["trafilatura", "resiliparse", "adaptive", "blocks"]
 
 
 def page(body: str) -> str:
