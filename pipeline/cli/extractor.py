@@ -77,10 +77,11 @@ def evaluate(
     if as_json:
         typer.echo(json.dumps(dataclasses.asdict(result)))
     else:
-        _print(result)
+        print_evaluation(result)
 
 
-def _print(result: "Evaluation") -> None:
+def print_evaluation(result: "Evaluation") -> None:
+    """Print an evaluation as a table and lines."""
     if result.groups:
         table = Table("pages of type", "pages", "precision", "recall", "F1", "95 %", box=None)
         for group in result.groups:

@@ -226,13 +226,14 @@ def _by_numba(source: ModuleType) -> dict[str, Any]:
     import numba
     from numba import types
 
-    numbers: dict[Any, Any] = {int: types.int64, np.uint64: types.uint64}
+    numbers: dict[Any, Any] = {int: types.int64}
     pointer: Any = types.CPointer
     numbers |= {kind: pointer(numba.from_dtype(dtype)) for kind, dtype in _POINTERS.items()}
 
     def signature(function: Callable[..., Any]) -> Any:
         hints = typing.get_type_hints(function)
-        return tuple(numbers[hints[name]] for name in function.__code__.co_varnames[: function.__code__.co_argcount])
+        kinds = (hints[name] for name in function.__code__.co_varnames[: function.__code__.co_argcount])
+        return tuple(numbers[kind] if kind in numbers else numba.from_dtype(np.dtype(kind)) for kind in kinds)
 
     # Helpers may come from several modules and call each other: each is replaced wherever it is known, once it is
     # compiled, for the types that it names: left to itself, numba compiles it anew for every mixture of widths.

@@ -8,6 +8,8 @@ found, precision the share of found phrases that are wanted, over all pages. CPU
 process for each engine and round, reading and decoding left out; the engines take turns and the fastest round counts.
 Trafilatura is called with favor_precision=True, include_comments=False, deduplicate=False.
 
+The model of `blocks` was trained on these pages and phrases, too: `extractor_folds.py` says what it is worth on others.
+
 The thresholds of `adaptive` (`Trust`) were chosen on the pages of data/web. `--held-out` shows what such a choice is
 worth on pages it has not seen: the pages fall into two halves by their host; on each half the thresholds with the best
 F1 are chosen from a grid around the shipped ones, and judged on the other half, beside the shipped ones.
@@ -41,7 +43,7 @@ from pipeline.stages.support import fast_extraction
 
 SHARED = Path(os.environ.get("TOKENMILL_SHARED", Path(__file__).resolve().parents[3] / "shared" / "data"))
 DIRECT = "trafilatura, called directly"
-ENGINES = (DIRECT, "trafilatura", "adaptive", "resiliparse")
+ENGINES = (DIRECT, "trafilatura", "adaptive", "resiliparse", "blocks")
 GRID = {
     "min_size": (300, 500, 800),
     "min_median_line": (40, 60, 80),

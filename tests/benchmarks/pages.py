@@ -10,7 +10,7 @@ parquet files of steps 1 and 2, raw values of every rule, dropped pages and thei
                           language filter: every page goes through every filter until one drops it
     datatrove+language    the same with its LanguageFilter (English) after extraction, as in the script, on our copy of
                           lid.176.ftz; its default is the larger lid.176.bin
-    trafilatura, resiliparse, adaptive
+    trafilatura, resiliparse, adaptive, blocks
                           our steps 1 and 2 as `tokenmill build --local` runs them, pages in the guarded child process,
                           with the language prefilter and language_id (English) as in configs/pipeline/fineweb-en.yaml
 
@@ -44,7 +44,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 SHARED = Path(os.environ.get("TOKENMILL_SHARED", Path(__file__).resolve().parents[3] / "shared" / "data"))
 THEIRS = ("datatrove", "datatrove+language")
-ENGINES = ("trafilatura", "adaptive", "resiliparse")
+ENGINES = ("trafilatura", "adaptive", "resiliparse", "blocks")
 RATIOS = ("", "_per_page", "_to_language", "_to_language_per_page")
 SIDES = (*THEIRS, *ENGINES)
 EXTRACT_TIMEOUT = 20.0
