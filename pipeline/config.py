@@ -4,6 +4,7 @@ Everything but `run` decides what comes out, and is part of the run's fingerprin
 """
 
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -145,13 +146,24 @@ def load_config(
                 raise ConfigError(f"{path}: {section}", "expected a mapping of settings")
             tree[section] = {**(tree[section] or {}), key: value}
     try:
-        return read_config(tree, path)
+        config = read_config(tree, path)
     except ConfigError as error:
         found = _near(Path(path).parent, error.__cause__)
         if found is None:
             raise
         hint = f"{found} is there: add --stages {found.parent}"
         raise ConfigError(error.place, error.problem, known=error.known, hint=hint) from error
+    _refuse_odd_names(config, path)
+    return config
+
+
+def _refuse_odd_names(config: PipelineConfig, place: str) -> None:
+    """Refuse names that no file can have, or that run.json and the tables cannot hold."""
+    for name in filter(None, (*config.input.paths, config.run.output)):
+        if "\0" in name:
+            raise ConfigError(place, f"no file can be named {name!r}: it has a NUL character")
+    if config.run.output and re.search("[\ud800-\udfff]", config.run.output):
+        raise ConfigError(f"{place}: run.output", f"{config.run.output!r} is not UTF-8")
 
 
 def _near(folder: Path, cause: BaseException | None) -> Path | None:

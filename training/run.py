@@ -126,9 +126,11 @@ def resume_point(run: Run, *, check_hashes: bool) -> Checkpoint | None:
     """The newest checkpoint of this very run; None when there is none yet.
 
     Raises:
-        ConfigError: the folder holds another run's checkpoints, or `run.resume` is false and it holds any.
+        ConfigError: the folder is a build's, holds another run's checkpoints, or `run.resume` is false and it holds any.
         InputError, IntegrityError: the newest checkpoint is damaged.
     """
+    if (run.output / "run.json").is_file():
+        raise ConfigError("run.output", f"{run.output} is the run folder of a build", hint="give another folder")
     if not checkpoint.list_checkpoints(run.checkpoints):
         return None
     if not run.config.run.resume:

@@ -26,7 +26,7 @@ from pipeline.cli.replay import add_replay_command
 from pipeline.cli.sweep import add_sweep_command
 from pipeline.cli.tools import add_tool_commands
 from pipeline.cli.training import add_training_commands
-from pipeline.contract.errors import StageError, Stopped, TokenmillError, UserError
+from pipeline.contract.errors import InputError, IntegrityError, StageError, Stopped, TokenmillError, UserError
 
 app = typer.Typer(
     name="tokenmill",
@@ -72,6 +72,9 @@ def main() -> None:
         for note in getattr(error, "__notes__", []):
             print(note, file=sys.stderr)
         sys.exit(error.exit_code)
+    except (FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
+        print(f"InputError: {error.filename or 'a file'}: {error.strerror}", file=sys.stderr)
+        sys.exit(2)
     except BrokenPipeError:  # the reader of a pipe has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
@@ -167,6 +170,9 @@ def stats(out: RunFolder, as_json: AsJson = False) -> None:
     from pipeline.report.summary import print_summary
 
     record = RunRecord.read(out)
+    if record.state != "done":
+        problem = f"is {record.state}, and has no totals yet"
+        raise InputError(str(out), problem, hint="`tokenmill status` says how far it is")
     if as_json:
         typer.echo(json.dumps(dataclasses.asdict(record.totals)))
     else:
@@ -180,8 +186,12 @@ def report(out: RunFolder) -> None:
     from pipeline.report import write_report
 
     record = RunRecord.read(out)
+    damaged = [problem for problem in record.damage(out) if not problem.startswith("report.html")]
+    if damaged:  # sealing them again would hide it
+        raise IntegrityError(f"{out}: {'; '.join(damaged)}; `tokenmill verify` tells all that is damaged")
     typer.echo(write_report(out, record))
-    record.write(out)  # it seals the report
+    if record.state == "done":  # that of a build under way is the build's to write
+        record.write(out)  # it seals the report
 
 
 @app.command()

@@ -133,6 +133,18 @@ class RunRecord:
         sealed = dataclasses.replace(self, sealed={name: sha256_file(out / name) for name in paths}, check=None)
         write_json(out / "run.json", dataclasses.asdict(dataclasses.replace(sealed, check=sealed.checksum())))
 
+    def damage(self, out: Path) -> list[str]:
+        """What of a finished run's record and of the files it seals is not as it was written; `verify` tells more."""
+        if self.state != "done":
+            return []
+        problems = [] if self.check in (None, self.checksum()) else ["run.json has changed since it was written"]
+        for name, sha256 in self.sealed.items():
+            if not (out / name).is_file():
+                problems.append(f"{name} is missing")
+            elif sha256_file(out / name) != sha256:
+                problems.append(f"{name} has changed since it was written")
+        return problems
+
     def located(self) -> dict[str, Any]:
         """The config with the files it names by their absolute paths, where they still are: the working directory of
         whoever looks at a run is not that of the build."""

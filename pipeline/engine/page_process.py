@@ -38,13 +38,16 @@ def main() -> None:
     pipe = Connection(pipe_fd)
     heartbeat = mmap.mmap(heartbeat_fd, HEARTBEAT.size)
     gc.disable()  # until everything is loaded, see _HeartbeatBegin: what imports make stays
-    pipe.send(_slowness())
+    try:
+        pipe.send(_slowness())
+    except BrokenPipeError:
+        return
     while True:
         try:
             folder, sys.path[:] = pipe.recv()
             os.chdir(folder)
             name, task, resume, pages_begun, blamed, limits = pipe.recv()
-        except EOFError:
+        except (EOFError, ConnectionResetError):
             return
         try:
             limit_memory(limits.memory)

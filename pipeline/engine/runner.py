@@ -19,6 +19,7 @@ from typing import Any, Protocol, TypeVar
 
 from pipeline.contract.child import module_path
 from pipeline.contract.errors import TokenmillError, UserError
+from pipeline.engine import stopping
 from pipeline.engine.dispatch import BATCH_SECONDS, Batch, RunningBatches, TaskQueue
 from pipeline.engine.settings import RunSettings
 
@@ -66,7 +67,9 @@ class LocalRunner:
 
     def map(self, function: Callable[[T], R], tasks: Sequence[T]) -> Generator[R, None, None]:
         """See Runner."""
-        yield from map(function, tasks)
+        for task in tasks:
+            stopping.raise_if_stopped()
+            yield function(task)
 
 
 class RayRunner:

@@ -11,6 +11,8 @@ from types import FrameType
 from pipeline.contract.errors import Stopped
 from pipeline.engine.ledger import Ledger
 
+_current: list["_Listener"] = []
+"""The one that listens."""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -43,15 +45,27 @@ def stoppable(out: Path) -> Iterator[Callable[[], None]]:
     before = {number: signal.getsignal(number) for number in _SIGNALS}
     listener = _Listener()
     listener.listen()
+    _current.append(listener)
     try:
         yield listener.listen
-    except KeyboardInterrupt:
+        raise_if_stopped()
+    except BaseException as error:
+        # A library that is being imported may turn the interrupt into an error of its own.
+        if listener.received is None and not isinstance(error, KeyboardInterrupt):
+            raise
         name = signal.Signals(listener.received or signal.SIGINT).name
         raise Stopped(f"{name}; {progress_of(out)}; the same command goes on from here") from None
     finally:
+        _current.remove(listener)
         if threading.current_thread() is threading.main_thread():
             for number, handler in before.items():
                 signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+
+
+def raise_if_stopped() -> None:
+    """Raise KeyboardInterrupt where a signal came whose interrupt was swallowed, as an import inside C code does."""
+    if any(listener.received is not None for listener in _current):
+        raise KeyboardInterrupt
 
 
 def progress_of(out: Path) -> str:

@@ -307,7 +307,7 @@ def _count(counts: collections.Counter[str], names: pa.ChunkedArray) -> None:
 
 def hosts(urls: pa.ChunkedArray) -> pa.ChunkedArray:
     """The host of each URL in lower case, or `(no host)`."""
-    names = pc.struct_field(pc.extract_regex(pc.utf8_lower(urls), _HOST), "host")
+    names = pc.struct_field(pc.extract_regex(pc.utf8_lower(urls.cast(pa.string())), _HOST), "host")
     return pc.if_else(pc.greater(pc.utf8_length(pc.fill_null(names, "")), 0), names, "(no host)")
 
 

@@ -170,6 +170,10 @@ def _refuse_incomplete(out: Path, record: RunRecord, files: list[str], *, steps:
     wanted = {*FOLDERS, "steps"} if steps else FOLDERS
     entries = [entry for entry in expected_files(out, record) if entry.path.partition("/")[0] in wanted]
     problems = [f"{name} is missing" for name in LAST if name not in there]
+    if record.check not in (None, record.checksum()):
+        problems.append("run.json has changed since it was written")
+    if not entries:
+        problems.append("no commit is left that says what belongs to it")
     for entry in entries:
         if entry.path not in there:
             problems.append(f"{entry.path} is missing")

@@ -75,7 +75,7 @@ def trace_position(out: Path, shard: str, position: int) -> Trace:
     Raises:
         InputError: there is no such shard or position.
     """
-    name = f"{int(shard):05d}.ds" if shard.isdigit() else shard
+    name = f"{int(shard):05d}.ds" if shard.isdecimal() else shard
     shards = {found.path.name: found for found in open_shards(out / "tokens").shards}
     if name not in shards:
         raise InputError(f"--shard {shard}", f"{out / 'tokens'} has no such shard", known=sorted(shards)[:20])

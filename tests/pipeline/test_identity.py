@@ -150,3 +150,17 @@ def test_settings_of_a_run_without_any_are_the_defaults_and_wrong_ones_are_named
     assert remote_settings(run_record()).options == {}
     with pytest.raises(ConfigError, match=r"run\.json: config\.run\.remote: "):
         remote_settings(run_record(config={"run": {"remote": {"options": 3}}}))
+
+
+@pytest.mark.parametrize(
+    ("config", "output", "problem"),
+    [
+        ('input: {paths: ["a\\0b"]}', "out", "NUL character"),
+        ("{}", "out\0", "NUL character"),
+        ("{}", "out\udcff", "is not UTF-8"),
+    ],
+)
+def test_names_that_no_file_can_have_are_refused(tmp_path, config, output, problem):
+    (tmp_path / "c.yaml").write_text(config)
+    with pytest.raises(ConfigError, match=problem):
+        load_config(tmp_path / "c.yaml", output=output)

@@ -28,7 +28,7 @@ def tokenizer_for(config: TokenizeConfig, out: Path, parts: Sequence[Part], seed
 
 def _train(training: TrainTokenizer, parts: Sequence[Part], seed: int, path: Path) -> None:
     if not any(part.rows for part in parts):
-        hint = f"`tokenmill stats {path.parent.parent}` says why they were dropped; or give tokenize.tokenizer"
+        hint = f"the rows in {path.parent.parent / 'dropped'} say why they were dropped; or give tokenize.tokenizer"
         raise InputError("tokenize.train_tokenizer", "no document is left to train a tokenizer on", hint=hint)
     texts = _sample(parts, training.max_bytes, seed)
     train_tokenizer(texts, vocabulary_size=training.vocabulary_size, path=path, split=training.split)

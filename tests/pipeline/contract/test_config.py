@@ -170,6 +170,15 @@ def test_resolved_writes_whole_floats_as_floats():
     assert [type(value) for value in resolved(Limits()).values()] == [float, float, int]
 
 
+def test_merge_keys_of_yaml_are_read(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text("a: &a {x: 1, y: 2}\nb: {<<: *a, y: 3}\n")
+    assert read_yaml(path) == {"a": {"x": 1, "y": 2}, "b": {"x": 1, "y": 3}}
+    path.write_text("a: &a {x: 1}\nb: {<<: *a, y: 3, y: 4}\n")
+    with pytest.raises(ConfigError, match="key 'y' is given twice"):
+        read_yaml(path)
+
+
 def test_fingerprint_depends_on_content_not_on_order():
     assert fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
     assert fingerprint({"a": 1}) != fingerprint({"a": 2})

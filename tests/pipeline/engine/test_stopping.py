@@ -1,5 +1,6 @@
 """A build that is told to stop: exit 1, one line that says how far it is, nothing left behind, and it goes on."""
 
+import contextlib
 import json
 import os
 import signal
@@ -10,6 +11,10 @@ from pathlib import Path
 
 import pytest
 from warc_pages import Page, article, write_warc
+
+from pipeline.contract.errors import Stopped
+from pipeline.engine import stopping
+from pipeline.engine.runner import LocalRunner
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 CONFIG = """
@@ -60,3 +65,31 @@ def test_a_stopped_build_says_how_far_it_is_and_goes_on(tmp_path, number, more):
         resumed = start(tmp_path, "--local", "--set", "run.page_limits.wall_seconds=1")
         assert resumed.wait(60) == 0
         assert json.loads((tmp_path / "out/run.json").read_text())["totals"]["quarantined"] == 1
+
+
+def test_an_interrupt_that_was_swallowed_is_raised_before_the_next_task(tmp_path):
+    """As an import inside C code does: the run would go on to its end."""
+    done = []
+
+    def task(number):
+        done.append(number)
+        if number == 2:
+            with contextlib.suppress(KeyboardInterrupt):
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(1)
+        return number
+
+    with pytest.raises(Stopped, match="SIGTERM"), stopping.stoppable(tmp_path):
+        list(LocalRunner().map(task, [1, 2, 3, 4]))
+    assert done == [1, 2]
+
+
+def test_an_error_that_an_interrupt_became_is_no_error_of_the_build(tmp_path):
+    with pytest.raises(Stopped, match="SIGINT"), stopping.stoppable(tmp_path):
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(1)
+        except KeyboardInterrupt:
+            raise AttributeError("partially initialized module") from None
+    with pytest.raises(AttributeError), stopping.stoppable(tmp_path):
+        raise AttributeError("of its own")

@@ -11,7 +11,9 @@ pytest.importorskip("moto.server")
 pytest.importorskip("s3fs")
 
 from s3_server import s3_server
+from typer.testing import CliRunner
 
+from pipeline.cli.main import app
 from pipeline.config import load_config
 from pipeline.contract.errors import IntegrityError, UserError
 from pipeline.flow import build
@@ -147,6 +149,31 @@ def test_a_copy_found_damaged_is_sent_anew(out, tmp_path):
         publish(out, str(tmp_path / "copy"), RemoteSettings(), check=True)
     assert publish(out, str(tmp_path / "copy"), RemoteSettings(), check=True).sent == 1
     assert victim.read_bytes() == (out / "tokens" / "00000.ds").read_bytes()
+
+
+def test_a_run_whose_record_was_edited_or_that_has_no_commits_is_not_published(out, tmp_path):
+    for name in ("edited", "bare"):
+        shutil.copytree(out, tmp_path / name)
+    record = tmp_path / "edited" / "run.json"
+    record.write_text(record.read_text().replace('"seed": 0', '"seed": 1'))
+    assert json.loads(record.read_text())["seed"] == 1
+    shutil.rmtree(tmp_path / "bare" / "steps")
+    for name, problem in (("edited", "run.json has changed"), ("bare", "no commit is left")):
+        with pytest.raises(IntegrityError, match=problem):
+            publish(tmp_path / name, str(tmp_path / "copy"), RemoteSettings())
+    assert not (tmp_path / "copy").exists()
+
+
+def test_a_damaged_run_gets_no_new_report_that_would_seal_the_damage(out, tmp_path):
+    shutil.copytree(out, tmp_path / "run")
+    record = tmp_path / "run" / "run.json"
+    (tmp_path / "run" / "report.html").write_text("spoilt")
+    assert CliRunner().invoke(app, ["report", str(tmp_path / "run")]).exit_code == 0
+    assert all(check.ok for check in verify(tmp_path / "run"))
+    record.write_text(record.read_text().replace('"seed": 0', '"seed": 1'))
+    result = CliRunner().invoke(app, ["report", str(tmp_path / "run")])
+    assert "run.json has changed since it was written" in str(result.exception)
+    assert not all(check.ok for check in verify(tmp_path / "run"))
 
 
 def test_only_a_finished_run_is_published(out, tmp_path):
