@@ -126,7 +126,7 @@ def resume_point(run: Run, *, check_hashes: bool) -> Checkpoint | None:
     """The newest checkpoint of this very run; None when there is none yet.
 
     Raises:
-        ConfigError: the folder is a build's, holds another run's checkpoints, or `run.resume` is false and it holds any.
+        ConfigError: the folder is a build's, or holds another run's checkpoints, or any and `run.resume` is false.
         InputError, IntegrityError: the newest checkpoint is damaged.
     """
     if (run.output / "run.json").is_file():
