@@ -11,6 +11,8 @@ from pipeline import stages
 from pipeline.crawler.robots import parse_robots
 from pipeline.crawler.url import find_links, parse_url
 from pipeline.document import Document, Drop, QualityStage, prepare
+from pipeline.extractor import layout
+from pipeline.extractor.parsed_page import parse
 from pipeline.sources.charset import decode
 from pipeline.sources.screen import storable
 from pipeline.sources.sniff import sniff
@@ -25,6 +27,7 @@ from pipeline.tools.trace import in_domain
 
 MAX_BODY = 1 << 20
 EXTRACT = (LanguagePrefilter(), MainText(engine="resiliparse"), TextRepair(), LanguageId(keep=None))
+LEARNED = (MainText(engine="blocks"), TextRepair())
 SLOW_EXTRACT = (MainText(engine="trafilatura"), TextRepair())
 TEXT_STAGES = ("gopher_repetition", "gopher_quality", "c4", "fineweb", "text_repair", "pii")
 LANGUAGES = ("en", "de", "zh", "ja", "th", "ar", "", "xx", "en-US", "\0")
@@ -47,6 +50,23 @@ def _html(case: Case) -> str:
     case.file("page.html", text.encode())
     doc = Document(id="fuzz", url=case.draw.choice(seeds.urls()), html=text.replace("\0", ""))
     return _fate(doc, chosen)
+
+
+def _blocks(case: Case) -> str:
+    """A page through the learned extractor: its blocks follow each other, its elements stand within one another."""
+    page = decode(mangle(case.draw, case.draw.choice(seeds.htmls()), seeds.htmls(), 400_000), None).text.encode()
+    case.file("page.html", page)
+    parsed = parse(page)
+    starts, ends = parsed.blocks[:, layout.BL_START], parsed.blocks[:, layout.BL_END]
+    promise(bool((starts[1:] >= ends[:-1]).all() and (ends > starts).all()), "blocks overlap or are empty")
+    elements = parsed.elements
+    parents = elements[1:, layout.EL_PARENT]
+    promise(bool((parents >= 0).all() and (parents < range(1, len(elements))).all()), "an element before its parent")
+    inside = elements[parents]
+    first, end = elements[1:, layout.EL_FIRST], elements[1:, layout.EL_END]
+    held = (first >= inside[:, layout.EL_FIRST]) & (end <= inside[:, layout.EL_END]) & (first <= end)
+    promise(bool(held.all()), "an element reaches out of its parent")
+    return _fate(Document(id="fuzz", url="https://site.example/", html=page.decode().replace("\0", "")), LEARNED)
 
 
 def _texts(case: Case) -> str:
@@ -128,14 +148,19 @@ def _warm_up() -> None:
     import pipeline.text.features
 
     pipeline.text.features.prepare()
-    for stage in (*EXTRACT, *SLOW_EXTRACT, *map(_stage, TEXT_STAGES), _FILTER):
+    for stage in (*EXTRACT, *LEARNED, *SLOW_EXTRACT, *map(_stage, TEXT_STAGES), _FILTER):
         prepare(stage)  # type: ignore[arg-type]
     doc = Document(id="fuzz", url="https://site.example/", html=seeds.htmls()[0].decode(), text=seeds.texts()[0])
-    for chosen in (EXTRACT, SLOW_EXTRACT, tuple(map(_stage, TEXT_STAGES))):
+    for chosen in (EXTRACT, LEARNED, SLOW_EXTRACT, tuple(map(_stage, TEXT_STAGES))):
         _fate(doc, chosen)
 
 
 TARGETS = (
-    Target("http", _http), Target("html", _html, _warm_up), Target("texts", _texts), Target("urls", _urls),
-    Target("links", _links), Target("robots", _robots),
-)  # fmt: skip
+    Target("http", _http),
+    Target("html", _html, _warm_up),
+    Target("blocks", _blocks, _warm_up),
+    Target("texts", _texts),
+    Target("urls", _urls),
+    Target("links", _links),
+    Target("robots", _robots),
+)
