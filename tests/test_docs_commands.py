@@ -19,11 +19,13 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from doc_commands import PAGES, REPOSITORY, Shown, shown_commands
+from labelled_pages import labelled_page
 from typer.main import get_command
 
 from pipeline.cli.main import app
 from pipeline.config import load_config
 from pipeline.contract.errors import ConfigError
+from pipeline.extractor import labelled
 from training.config import load_config as load_training
 from training.sft_config import load_sft_config
 
@@ -34,6 +36,7 @@ NOT_TYPED = {
     r"torchrun ": "wants 8 machines with 8 GPUs each",
     r"python -m training\.tools\.bench configs/training/gpt2-124m": "trains 124M parameters, hours without a GPU",
     r"python tests/benchmarks/": "measures for minutes to hours, on a crawl of its own",
+    r"python infra/extractor/labelled_pages\.py": "clones repositories of hundreds of megabytes",
     r"duckdb ": "another program, which is not installed here",
 }
 """Commands that are read but not typed, and why."""
@@ -208,6 +211,11 @@ def stand_in(page: Path, folder: Path) -> None:
     (folder / "BENCHMARKS").mkdir()
     for name in ("hellaswag", "arc_easy"):
         shutil.copy(demo / "input/benchmark.jsonl", folder / "BENCHMARKS" / f"{name}.jsonl")
+    if page.name == "extraction.md":
+        (folder / "FOLDER").mkdir()
+        rows = pa.Table.from_pylist([labelled_page(number) for number in range(80)], labelled.SCHEMA)
+        for name in ("wcxb-dev", "phrases"):
+            pq.write_table(rows, folder / "FOLDER" / f"{name}.parquet")
     (folder / "my_stages").mkdir()
     for name, code in stages_of(page):
         (folder / "my_stages" / name).write_text(code)

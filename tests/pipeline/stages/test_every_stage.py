@@ -157,7 +157,8 @@ def test_a_wrong_value_is_named_with_what_is_meant() -> None:
     with pytest.raises(ValueError) as caught:
         MainText(engine="trafilatur")  # type: ignore[arg-type]
     assert str(caught.value) == (
-        "engine: must be one of trafilatura, resiliparse, adaptive, got 'trafilatur' (str); did you mean 'trafilatura'?"
+        "engine: must be one of trafilatura, resiliparse, adaptive, blocks, got 'trafilatur' (str);"
+        " did you mean 'trafilatura'?"
     )
     with pytest.raises(ValueError, match=r"^min_words: must be a whole number or None, got '50' \(str\)$"):
         GopherQuality(min_words="50")  # type: ignore[arg-type]

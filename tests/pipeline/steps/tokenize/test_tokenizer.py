@@ -41,4 +41,4 @@ def test_a_trained_one_does_not_depend_on_the_order_of_documents(tmp_path):
 def test_without_a_document_there_is_nothing_to_train_on(tmp_path):
     with pytest.raises(InputError, match="no document is left to train a tokenizer on") as caught:
         tokenizer_for(TRAINED, tmp_path / "out", [part(tmp_path, 0, [])], 0)
-    assert f"tokenmill stats {tmp_path / 'out'}" in str(caught.value)
+    assert f"the rows in {tmp_path / 'out' / 'dropped'} say why" in str(caught.value)
